@@ -1,0 +1,16 @@
+"""ASGI entry point: pages over HTTP, live frames over `/ws/live/`."""
+
+from __future__ import annotations
+
+import os
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gdsconsole.settings")
+# Loads the apps; what follows may import models.
+http = get_asgi_application()
+
+from gdsconsole.live.routing import live_application  # noqa: E402
+
+application = ProtocolTypeRouter({"http": http, "websocket": live_application})

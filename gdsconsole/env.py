@@ -1,0 +1,101 @@
+"""The environment, read once and typed.
+
+Every variable the console knows is a field of `Environment`. Real environment variables win over
+`console.env` in the data directory, which `manage.py up` writes, so that a command in a second
+terminal talks to the console that is running. A wrong value stops the start with an error that
+names the variable and the value.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from environs import Env, EnvError
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT_FILE = "console.env"
+KAFKA_CONFIG_PREFIX = "KAFKA_CONFIG_"
+STANDARD_MAVEN_REPOSITORY = "https://repo.maven.apache.org/maven2"
+
+
+class WrongEnvironment(Exception):
+    """A variable is missing or has a value that can't be used; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    secret_key: str
+    debug: bool
+    https: bool
+    allowed_hosts: tuple[str, ...]
+    csrf_trusted_origins: tuple[str, ...]
+    database: Mapping[str, Any]
+    database_url: str
+    redis_url: str
+    kafka_bootstrap_servers: str
+    kafka_config: Mapping[str, str]
+    kafka_broker_metrics_urls: tuple[str, ...]
+    kafka_maven_repository: str
+    data_dir: Path
+    organization: str
+    email: Mapping[str, Any]
+    email_url: str
+
+
+def load() -> Environment:
+    """Read the environment once; raise `WrongEnvironment` naming the variable that is wrong."""
+    data_dir = Path(os.environ.get("GDS_DATA_DIR") or "var")
+    data_dir = data_dir if data_dir.is_absolute() else ROOT / data_dir
+    kept = data_dir / KEPT_FILE
+    env = Env()
+    if kept.is_file():
+        env.read_env(str(kept), recurse=False)
+    try:
+        return _read(env, {**dotenv_values(kept), **os.environ}, data_dir)
+    except EnvError as error:
+        raise WrongEnvironment(str(error)) from error
+
+
+def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environment:
+    debug = env.bool("DEBUG", False)
+    secret_key = env.str("SECRET_KEY", "")
+    if len(secret_key) < 32:
+        raise WrongEnvironment(
+            "SECRET_KEY is not set or shorter than 32 characters: `manage.py up` makes one and keeps "
+            "it in the data directory; elsewhere set it to a long random value"
+        )
+    database_url = env.str("DATABASE_URL", f"sqlite:///{data_dir / 'console.sqlite3'}")
+    scheme = urlsplit(database_url).scheme
+    if scheme not in {"sqlite", "postgres", "postgresql"}:
+        raise WrongEnvironment(f"DATABASE_URL: {scheme or database_url!r} is not sqlite or postgresql")
+    redis_url = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+    if urlsplit(redis_url).scheme not in {"redis", "rediss", "unix"}:
+        raise WrongEnvironment(f"REDIS_URL: {redis_url!r} is not redis://, rediss:// or unix://")
+    return Environment(
+        secret_key=secret_key,
+        debug=debug,
+        https=env.bool("GDS_HTTPS", not debug),
+        allowed_hosts=tuple(env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost"])),
+        csrf_trusted_origins=tuple(env.list("CSRF_TRUSTED_ORIGINS", [])),
+        database=env.dj_db_url("DATABASE_URL", database_url),
+        database_url=database_url,
+        redis_url=redis_url,
+        kafka_bootstrap_servers=env.str("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092"),
+        kafka_config={
+            name.removeprefix(KAFKA_CONFIG_PREFIX).lower().replace("_", "."): value
+            for name, value in sorted(merged.items())
+            if name.startswith(KAFKA_CONFIG_PREFIX) and value is not None
+        },
+        kafka_broker_metrics_urls=tuple(env.list("KAFKA_BROKER_METRICS_URLS", [])),
+        kafka_maven_repository=env.str("KAFKA_MAVEN_REPOSITORY", STANDARD_MAVEN_REPOSITORY).rstrip("/"),
+        data_dir=data_dir,
+        organization=env.str("GDS_ORGANIZATION", "gds"),
+        email=env.dj_email_url("EMAIL_URL", "console://"),
+        email_url=env.str("EMAIL_URL", "console://"),
+    )

@@ -1,0 +1,22 @@
+"""URL map; each app brings its own."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth import views as auth
+from django.urls import include, path
+
+from gdsconsole import views
+
+urlpatterns = [
+    path("", views.overview, name="overview"),
+    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+    path("", include("topics.urls")),
+    path("", include("dlq.urls")),
+    path("", include("lag.urls")),
+    path("", include("gdsconsole.pipelines.urls")),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,22 @@
+"""The console's own settings, with what a test run must set before they are read."""
+
+import os
+import tempfile
+from pathlib import Path
+
+_DATA_DIR = Path(os.environ.get("GDS_TEST_DATA_DIR") or tempfile.mkdtemp(prefix="gdsconsole-tests-"))
+os.environ["GDS_TEST_DATA_DIR"] = str(_DATA_DIR)
+os.environ["GDS_DATA_DIR"] = str(_DATA_DIR)
+os.environ.setdefault("SECRET_KEY", "only-for-tests-only-for-tests-only-for-tests")
+os.environ.setdefault("GDS_HTTPS", "false")
+os.environ.setdefault("DATABASE_URL", f"sqlite:///{_DATA_DIR / 'console.sqlite3'}")
+
+from gdsconsole.settings import *  # noqa: F403
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# A file, not memory: threads and worker processes of a test must see the same rows.
+DATABASES["default"]["TEST"] = {"NAME": str(_DATA_DIR / "tests.sqlite3")}  # noqa: F405
