@@ -1,0 +1,159 @@
+"""Real services for the tests: one Kafka cluster and one Redis a session, on free loopback ports."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from confluent_kafka.admin import AdminClient, NewTopic
+from django.conf import settings as django_settings
+
+from gdsconsole import env
+from gdsconsole.celery import app as celery_app
+from gdsconsole.devstack import jars, java, processes
+from gdsconsole.devstack.kafka_cluster import BrokerPorts, ClusterLayout, KafkaCluster
+from gdsconsole.devstack.redis_server import RedisServer
+from tests.waiting import wait_until
+
+BROKERS = 3
+
+
+@pytest.fixture(scope="session")
+def session_dir() -> Iterator[Path]:
+    """Data of the session's services; its own, so that nothing of a console is touched."""
+    made = Path(tempfile.mkdtemp(prefix="gdsconsole-services-"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def kafka_session(session_dir: Path) -> Iterator[KafkaCluster]:
+    """The session's brokers. Tests ask for `kafka`, which also brings back what a test stopped."""
+    repository = os.environ.get("KAFKA_MAVEN_REPOSITORY") or env.STANDARD_MAVEN_REPOSITORY
+    fetched = jars.fetch(repository=repository, directory=jars.cache_directory(os.environ))
+    free = processes.free_ports(3 * BROKERS)
+    ports = tuple(BrokerPorts(*free[3 * n : 3 * n + 3]) for n in range(BROKERS))
+    layout = ClusterLayout(session_dir / "kafka", ports)
+    cluster = KafkaCluster(layout, java.ensure(os.environ), fetched)
+    try:
+        cluster.start()
+        django_settings.KAFKA_BOOTSTRAP_SERVERS = cluster.bootstrap_servers
+        django_settings.KAFKA_BROKER_METRICS_URLS = list(layout.metrics_urls)
+        os.environ["KAFKA_BOOTSTRAP_SERVERS"] = cluster.bootstrap_servers
+        os.environ["KAFKA_BROKER_METRICS_URLS"] = ",".join(layout.metrics_urls)
+        yield cluster
+    finally:
+        for broker in cluster.brokers:
+            if broker.is_running:
+                broker.kill()
+
+
+@pytest.fixture
+def kafka(kafka_session: KafkaCluster) -> Iterator[KafkaCluster]:
+    """Three brokers, all answering: `.bootstrap_servers`, `.broker(1).kill()`, `.start()`, `.freeze()`."""
+    kafka_session.restore()
+    yield kafka_session
+    kafka_session.restore()
+
+
+@pytest.fixture(scope="session")
+def kafka_admin(kafka_session: KafkaCluster) -> AdminClient:
+    """One long-lived admin client: a collected one drops its pending futures."""
+    quiet = logging.getLogger("tests.kafka_admin")
+    quiet.propagate = False
+    quiet.addHandler(logging.NullHandler())
+    return AdminClient({"bootstrap.servers": kafka_session.bootstrap_servers}, logger=quiet)
+
+
+@pytest.fixture
+def topic_factory(kafka: KafkaCluster, kafka_admin: AdminClient) -> Iterator[Callable[..., str]]:
+    """`topic_factory("gds.metrics.production", partitions=3, replication=3, config={...})`.
+
+    Makes the topic, waits until every partition has a leader, returns its name, and deletes it after
+    the test. Without a name it has one of its own.
+    """
+    made: list[str] = []
+
+    def make(
+        name: str | None = None,
+        *,
+        partitions: int = 3,
+        replication: int = min(3, BROKERS),
+        config: Mapping[str, str] | None = None,
+    ) -> str:
+        topic = name or f"gds.tests.t{uuid.uuid4().hex[:12]}"
+        wanted = NewTopic(topic, partitions, replication, config=dict(config or {}))
+        kafka_admin.create_topics([wanted])[topic].result(30)
+        made.append(topic)
+        wait_until(lambda: _has_leaders(kafka_admin, topic, partitions), 30, f"{topic} has its leaders")
+        return topic
+
+    yield make
+    for future in kafka_admin.delete_topics(made).values() if made else ():
+        future.exception(30)
+
+
+@pytest.fixture
+def fresh_topic(topic_factory: Callable[..., str]) -> str:
+    """A topic of three partitions that no other test has seen."""
+    return topic_factory()
+
+
+def _has_leaders(admin: AdminClient, topic: str, partitions: int) -> bool:
+    seen = admin.list_topics(topic, timeout=5).topics[topic]
+    leaders = [part.leader for part in seen.partitions.values() if part.leader >= 0]
+    return seen.error is None and len(leaders) == partitions
+
+
+@pytest.fixture(scope="session")
+def redis_session(session_dir: Path) -> Iterator[RedisServer]:
+    server = RedisServer(session_dir / "redis", processes.free_ports(1)[0])
+    server.start()
+    try:
+        django_settings.REDIS_URL = server.url
+        django_settings.CELERY_BROKER_URL = server.url
+        celery_app.conf.broker_url = server.url
+        os.environ["REDIS_URL"] = server.url
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def redis_server(redis_session: RedisServer) -> Iterator[RedisServer]:
+    """The session's Redis, empty and answering: `.url`, `.kill()`, `.start()`, `.restart()`."""
+    _restore_redis(redis_session)
+    with redis.Redis.from_url(redis_session.url) as client:
+        client.flushall()
+    yield redis_session
+    _restore_redis(redis_session)
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """Address of a Redis that is empty at the start of the test."""
+    return redis_server.url
+
+
+def _restore_redis(server: RedisServer) -> None:
+    if server.process is None or server.process.poll() is not None:
+        server.start()
+
+
+@pytest.fixture
+def subprocess_environment(request: pytest.FixtureRequest, settings: Any) -> dict[str, str]:
+    """Environment in which a `manage.py` or `celery` process sees this test's database and services.
+
+    The test needs `transactional_db`, or the other process sees none of its rows.
+    """
+    request.getfixturevalue("transactional_db")
+    name = settings.DATABASES["default"]["NAME"]
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE_URL": f"sqlite:///{name}"}
