@@ -1,0 +1,148 @@
+"""Pipelines as the database knows them: what should run, who runs it, and how far it got."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import models
+from django.db.models import F, Q
+
+
+class Pipeline(models.Model):
+    """The desired state of one consumer group. `name` is its key in the catalogue."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        PAUSED = "paused"
+
+    name = models.CharField(max_length=100, unique=True)
+    group = models.CharField(max_length=255)
+    state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    copies = models.PositiveSmallIntegerField(default=1)
+    # A copy that halts writes why; nothing of the pipeline runs until someone resumes it.
+    halted_reason = models.TextField(blank=True)
+    halted_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        default_permissions = ("view",)
+        permissions = [("control_pipeline", "Can pause, resume and scale pipelines")]
+        constraints = [
+            models.CheckConstraint(condition=Q(copies__gte=1), name="pipeline_copies_at_least_one"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether its copies should run."""
+        return self.state == self.State.RUNNING and not self.halted_reason
+
+
+class PipelineCopy(models.Model):
+    """One slot of a pipeline: the lease on it, and the heartbeat of whoever holds it.
+
+    `token` grows with every claim. A holder whose token is no longer the row's has been replaced.
+    """
+
+    class State(models.TextChoices):
+        STARTING = "starting"
+        RUNNING = "running"
+        BACKOFF = "backoff"
+        HALTED = "halted"
+        DRAINING = "draining"
+        STOPPED = "stopped"
+
+    pipeline = models.ForeignKey(Pipeline, on_delete=models.CASCADE, related_name="slots")
+    slot = models.PositiveSmallIntegerField()
+    token = models.BigIntegerField(default=0)
+    host = models.CharField(max_length=255, blank=True)
+    pid = models.IntegerField(null=True)
+    # Where `pid` means something, and since when: another kernel, container or process may have the same.
+    pid_space = models.CharField(max_length=255, blank=True)
+    pid_started = models.FloatField(null=True)
+    claimed_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    state = models.CharField(max_length=10, choices=State, default=State.STOPPED)
+    reason = models.TextField(blank=True)
+    partitions = models.JSONField(default=list)
+    counters = models.JSONField(default=dict)
+    # When a task was last sent to run this slot, so that a busy queue isn't sent one every tick.
+    requested_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["pipeline", "slot"]
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(fields=["pipeline", "slot"], name="one_lease_per_slot"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pipeline}/{self.slot}"
+
+    def is_held(self, now: datetime) -> bool:
+        """Whether the lease runs still. A holder may be dead before its lease is over."""
+        return self.expires_at is not None and self.expires_at > now
+
+
+class PartitionProgress(models.Model):
+    """How far a group's effects on this database got: every record below `next_offset` is applied.
+
+    Moved by compare-and-set in the transaction of the effects themselves.
+    """
+
+    cluster_id = models.CharField(max_length=64)
+    group = models.CharField(max_length=255)
+    topic = models.CharField(max_length=249)
+    topic_id = models.CharField(max_length=64)
+    partition = models.PositiveIntegerField()
+    next_offset = models.BigIntegerField(default=0)
+
+    class Meta:
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster_id", "group", "topic", "topic_id", "partition"],
+                name="one_progress_per_partition",
+            ),
+            models.CheckConstraint(condition=Q(next_offset__gte=0), name="progress_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.topic}-{self.partition}@{self.next_offset}"
+
+
+class PartitionFailure(models.Model):
+    """The record a partition stands at and the next try, kept so that both move with the partition."""
+
+    cluster_id = models.CharField(max_length=64)
+    group = models.CharField(max_length=255)
+    topic = models.CharField(max_length=249)
+    topic_id = models.CharField(max_length=64)
+    partition = models.PositiveIntegerField()
+    offset = models.BigIntegerField()
+    kind = models.CharField(max_length=10)
+    attempt = models.PositiveIntegerField()
+    first_failed_at = models.DateTimeField()
+    last_failed_at = models.DateTimeField()
+    next_try_at = models.DateTimeField()
+    error_type = models.CharField(max_length=255)
+    error = models.TextField()
+
+    class Meta:
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster_id", "group", "topic", "topic_id", "partition"],
+                name="one_failure_per_partition",
+            ),
+            models.CheckConstraint(
+                condition=Q(last_failed_at__gte=F("first_failed_at")), name="failure_times_in_order"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.topic}-{self.partition}@{self.offset} attempt {self.attempt}"
