@@ -35,6 +35,9 @@ CONSOLE_PRODUCER: Mapping[str, ConfigValue] = {
     "batch.size": 262144,
     # The default of 1 GB would let one client behind a slow broker outgrow the process's memory.
     "queue.buffering.max.kbytes": 131072,
+    # The topic's max.message.bytes is the judge. The default of 1,000,000 is below the brokers' own, so
+    # a record they took could not be sent again with its dead letter's headers.
+    "message.max.bytes": 16777216,
 }
 GUIDE_CONSUMER: Mapping[str, ConfigValue] = {
     "auto.offset.reset": "earliest",
