@@ -48,10 +48,15 @@ class Environment:
     email_url: str
 
 
+def data_directory(environ: Mapping[str, str]) -> Path:
+    """GDS_DATA_DIR, by default `var` in the checkout; a relative one is below the checkout."""
+    named = Path(environ.get("GDS_DATA_DIR") or "var").expanduser()
+    return named if named.is_absolute() else ROOT / named
+
+
 def load() -> Environment:
     """Read the environment once; raise `WrongEnvironment` naming the variable that is wrong."""
-    data_dir = Path(os.environ.get("GDS_DATA_DIR") or "var")
-    data_dir = data_dir if data_dir.is_absolute() else ROOT / data_dir
+    data_dir = data_directory(os.environ)
     kept = data_dir / KEPT_FILE
     env = Env()
     if kept.is_file():

@@ -18,7 +18,7 @@ from django.conf import settings as django_settings
 
 from gdsconsole import env
 from gdsconsole.celery import app as celery_app
-from gdsconsole.devstack import jars, java, processes
+from gdsconsole.devstack import jars, java, ports
 from gdsconsole.devstack.kafka_cluster import BrokerPorts, ClusterLayout, KafkaCluster
 from gdsconsole.devstack.redis_server import RedisServer
 from tests.waiting import wait_until
@@ -39,9 +39,9 @@ def kafka_session(session_dir: Path) -> Iterator[KafkaCluster]:
     """The session's brokers. Tests ask for `kafka`, which also brings back what a test stopped."""
     repository = os.environ.get("KAFKA_MAVEN_REPOSITORY") or env.STANDARD_MAVEN_REPOSITORY
     fetched = jars.fetch(repository=repository, directory=jars.cache_directory(os.environ))
-    free = processes.free_ports(3 * BROKERS)
-    ports = tuple(BrokerPorts(*free[3 * n : 3 * n + 3]) for n in range(BROKERS))
-    layout = ClusterLayout(session_dir / "kafka", ports)
+    free = ports.free(3 * BROKERS)
+    brokers = tuple(BrokerPorts(*free[3 * n : 3 * n + 3]) for n in range(BROKERS))
+    layout = ClusterLayout(session_dir / "kafka", brokers)
     cluster = KafkaCluster(layout, java.ensure(os.environ), fetched)
     try:
         cluster.start()
@@ -115,7 +115,7 @@ def _has_leaders(admin: AdminClient, topic: str, partitions: int) -> bool:
 
 @pytest.fixture(scope="session")
 def redis_session(session_dir: Path) -> Iterator[RedisServer]:
-    server = RedisServer(session_dir / "redis", processes.free_ports(1)[0])
+    server = RedisServer(session_dir / "redis", ports.free(1)[0])
     server.start()
     try:
         django_settings.REDIS_URL = server.url

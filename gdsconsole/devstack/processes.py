@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -76,18 +75,6 @@ def kill_all(processes: Sequence[psutil.Process]) -> None:
                 process.kill()
         except psutil.NoSuchProcess:
             continue
-
-
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now, all different."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def last_lines(log: Path, count: int = 1) -> list[str]:
