@@ -18,8 +18,10 @@ from concurrent.futures import TimeoutError as NotDone
 from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not in its __all__
+    AdminClient,
+    ClusterMetadata,
+)
 
 from gdsconsole.kafka.config import ClientSettings, admin_config
 from gdsconsole.kafka.errors import KafkaUnavailable, kafka_error

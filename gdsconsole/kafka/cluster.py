@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin._config import ConfigResource
-from confluent_kafka.admin._resource import ResourceType
-from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not in its __all__
+    ClusterMetadata,
+    ConfigResource,
+    ResourceType,
+)
 
 from gdsconsole.kafka.admin import REQUEST_TIMEOUT_S, admin_client, answers, metadata
 from gdsconsole.kafka.config import ClientSettings
