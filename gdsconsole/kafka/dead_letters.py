@@ -23,6 +23,7 @@ from gdsconsole.kafka.clients import Headers, Record
 
 PREFIX = "gds.dlq."
 TOPIC = "gds.dlq.topic"
+TOPIC_ID = "gds.dlq.topic.id"
 PARTITION = "gds.dlq.partition"
 OFFSET = "gds.dlq.offset"
 TIMESTAMP = "gds.dlq.timestamp"
@@ -62,6 +63,8 @@ class DeadLetterContext:
     failed_at: datetime
     first_failed_at: datetime | None = None
     """When the record failed first; None: this is the first time, or the record's headers know."""
+    topic_id: str | None = None
+    """Tells the topic from a later one of its name, whose offsets begin at 0 again; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class DecodedDeadLetter:
     value: bytes | None
     headers: Headers
     topic: str | None = None
+    topic_id: str | None = None
     partition: int | None = None
     offset: int | None = None
     timestamp: datetime | None = None
@@ -119,6 +123,7 @@ def encode(record: Record, context: DeadLetterContext) -> EncodedDeadLetter:
     kind, stamp = record.timestamp()
     added: list[tuple[str, str | None]] = [
         (TOPIC, record.topic()),
+        (TOPIC_ID, context.topic_id),
         (PARTITION, str(record.partition())),
         (OFFSET, str(record.offset())),
         (TIMESTAMP, str(stamp) if kind in _TIMESTAMP_TYPES else None),
@@ -190,6 +195,7 @@ def _from_headers(
         value=None if "value" in nulls else value,
         headers=_own(carried),
         topic=topic,
+        topic_id=_text(console.get(TOPIC_ID)),
         partition=partition,
         offset=offset,
         timestamp=_from_millis(_number(console.get(TIMESTAMP))),

@@ -78,6 +78,12 @@ def test_the_context_is_read_back() -> None:
     assert (letter.group, letter.error_type, letter.attempt) == ("gds-alerting", "InvalidMessage", 3)
     assert letter.error == "value: expected a finite number"
     assert letter.first_failed_at == NOON - timedelta(minutes=1, milliseconds=5)
+    assert letter.topic_id is None
+
+
+def test_the_topic_id_tells_a_topic_from_its_successor() -> None:
+    letter = decoded_after(make_record(), make_context(topic_id="hJ7x0yXjQW2mT1b3bqfRDA"))
+    assert letter.topic_id == "hJ7x0yXjQW2mT1b3bqfRDA"
     assert letter.last_failed_at == NOON
     assert (letter.replay_id, letter.replay_count) == (None, 0)
 
