@@ -1,13 +1,73 @@
-"""What every page's frame needs: navigation and who is looking."""
+"""What every page's frame needs: navigation, who is looking, and where.
+
+Reads no database: error pages use the same frame. The counts beside the navigation's entries come
+from `gdsconsole.live.frame`, asked for by the template only where somebody is logged in.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import Resolver404, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the navigation; `count` names what stands behind it in `nav_counts`."""
+
+    label: str
+    path: str
+    icon: str
+    key: str
+    count: str = ""
+    staff: bool = False
+
+
+ENTRIES = (
+    Entry("Overview", "/", "layout-dashboard", "o"),
+    Entry("Alerts", "/alerts/", "bell", "a", "alerts"),
+    Entry("Rules", "/rules/", "sliders-horizontal", "r"),
+    Entry("Topics", "/topics/", "layers", "t"),
+    Entry("Pipelines", "/pipelines/", "workflow", "p", "pipelines"),
+    Entry("Dead letters", "/dlq/", "inbox", "d", "dead_letters"),
+    Entry("Lag", "/lag/", "gauge", "l", "lag"),
+    Entry("Brokers", "/brokers/", "server", "b", "brokers"),
+    Entry("Audit", "/audit/", "history", "u"),
+    Entry("Admin", "/admin/", "settings", "s", staff=True),
+)
 
 
 def chrome(request: HttpRequest) -> dict[str, Any]:
-    """Template context of the page frame; reads no database, so error pages can use it too."""
-    return {"organization": settings.GDS_ORGANIZATION}
+    """Template context of the page frame."""
+    user = getattr(request, "user", None)
+    staff = bool(user and user.is_authenticated and user.is_staff)
+    entries = [entry for entry in ENTRIES if _is_served(entry.path) and (staff or not entry.staff)]
+    return {
+        "organization": settings.GDS_ORGANIZATION,
+        "environment": settings.GDS_ENVIRONMENT,
+        "nav_entries": entries,
+        "nav_current": current_entry(request.path, entries),
+    }
+
+
+def current_entry(path: str, entries: list[Entry]) -> Entry | None:
+    """The entry whose pages `path` belongs to: the longest that begins it."""
+    holding = [
+        entry
+        for entry in entries
+        if path == entry.path or (entry.path != "/" and path.startswith(entry.path))
+    ]
+    return max(holding, key=lambda entry: len(entry.path), default=None)
+
+
+@cache
+def _is_served(path: str) -> bool:
+    try:
+        resolve(path)
+    except Resolver404:
+        return False
+    return True

@@ -44,6 +44,7 @@ class Environment:
     kafka_maven_repository: str
     data_dir: Path
     organization: str
+    environment: str
     email: Mapping[str, Any]
     email_url: str
 
@@ -101,6 +102,7 @@ def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environ
         kafka_maven_repository=env.str("KAFKA_MAVEN_REPOSITORY", STANDARD_MAVEN_REPOSITORY).rstrip("/"),
         data_dir=data_dir,
         organization=env.str("GDS_ORGANIZATION", "gds"),
+        environment=env.str("GDS_ENVIRONMENT", "production"),
         email=env.dj_email_url("EMAIL_URL", "console://"),
         email_url=env.str("EMAIL_URL", "console://"),
     )

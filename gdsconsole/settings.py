@@ -145,6 +145,7 @@ KAFKA_CONFIG = dict(ENVIRONMENT.kafka_config)
 KAFKA_BROKER_METRICS_URLS = list(ENVIRONMENT.kafka_broker_metrics_urls)
 REDIS_URL = ENVIRONMENT.redis_url
 GDS_ORGANIZATION = ENVIRONMENT.organization
+GDS_ENVIRONMENT = ENVIRONMENT.environment
 GDS_DATA_DIR = ENVIRONMENT.data_dir
 
 # Celery. Pipelines hold a worker process each for as long as they run, so they have a queue, and a

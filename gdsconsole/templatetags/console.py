@@ -1,0 +1,281 @@
+"""Template tags of the design system: icons, badges, numbers, times, charts (docs/design.md)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django import template
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join, json_script
+from django.utils.safestring import SafeString
+
+from gdsconsole import formats
+
+register = template.Library()
+
+_FORMATS = {
+    "short": formats.short_number,
+    "exact": formats.exact_number,
+    "rate": formats.rate,
+    "percent": formats.percent,
+    "bytes": formats.byte_size,
+    "duration": formats.duration,
+}
+register.filter("short", formats.short_number)
+register.filter("exact", formats.exact_number)
+register.filter("rate", formats.rate)
+register.filter("percent", formats.percent)
+register.filter("bytes", formats.byte_size)
+register.filter("duration", formats.duration)
+
+# What a state's word looks like everywhere: (tone, icon).
+STATES: Mapping[str, tuple[str, str]] = {
+    # severities
+    "critical": ("bad", "octagon-alert"),
+    "warning": ("warn", "triangle-alert"),
+    "info": ("info", "info"),
+    # alerts
+    "firing": ("bad", "bell-ring"),
+    "resolved": ("ok", "circle-check"),
+    "acknowledged": ("info", "check"),
+    "no data": ("unknown", "circle-question-mark"),
+    # pipelines and their copies
+    "running": ("ok", "play"),
+    "starting": ("info", "loader-circle"),
+    "draining": ("info", "loader-circle"),
+    "paused": ("idle", "circle-pause"),
+    "backoff": ("warn", "rotate-ccw"),
+    "retrying": ("warn", "rotate-ccw"),
+    "halted": ("bad", "octagon-alert"),
+    "lost": ("bad", "unplug"),
+    "down": ("bad", "unplug"),
+    # groups
+    "ok": ("ok", "circle-check"),
+    "healthy": ("ok", "circle-check"),
+    "slow": ("warn", "clock"),
+    "behind": ("warn", "clock"),
+    "stalled": ("bad", "octagon-alert"),
+    "stopped": ("bad", "circle-minus"),
+    "rewound": ("warn", "undo-2"),
+    "empty": ("idle", "circle-minus"),
+    # dead letters
+    "pending": ("warn", "clock"),
+    "replaying": ("info", "loader-circle"),
+    "replayed": ("ok", "circle-check"),
+    "failed": ("bad", "circle-alert"),
+    "discarded": ("idle", "trash-2"),
+    # declared against live
+    "in sync": ("ok", "circle-check"),
+    "drift": ("warn", "split"),
+    "missing": ("bad", "circle-alert"),
+    "enabled": ("ok", "circle-check"),
+    "disabled": ("idle", "circle-minus"),
+    "unknown": ("unknown", "circle-question-mark"),
+}
+
+
+@register.simple_tag
+def icon(name: str, css: str = "") -> SafeString:
+    """A Lucide icon from the sprite, hidden from screen readers: a word stands beside it."""
+    return format_html(
+        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"/></svg>',
+        css,
+        static("vendor/lucide/sprite.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def badge(state: str | None, label: str = "", tone: str = "", mark: str = "") -> SafeString:
+    """A state as icon and word on its colour; `label`, `tone` and `mark` (icon) override the table."""
+    word = (state or formats.UNKNOWN).replace("_", " ").lower()
+    usual_tone, usual_mark = STATES.get(word, ("idle", "circle-dot"))
+    return format_html(
+        '<span class="badge tone-{}">{}{}</span>', tone or usual_tone, icon(mark or usual_mark), label or word
+    )
+
+
+@register.filter
+def tone(state: str | None) -> str:
+    """The tone of a state's word: `bad`, `warn`, `ok`, `info`, `idle` or `unknown`."""
+    return STATES.get((state or formats.UNKNOWN).replace("_", " ").lower(), ("idle", ""))[0]
+
+
+@register.simple_tag
+def num(value: float | None, as_: str = "short", unit: str = "", live: str = "") -> SafeString:
+    """A number in its short form, the exact one on hover.
+
+    `as_` is short, exact, rate, percent, bytes or duration; `live` is `type:key:field` of the live
+    event that sets it in place.
+    """
+    write = _FORMATS[as_]
+    known = value is not None
+    return format_html(
+        '<span class="value{}" title="{}"{}>{}</span>{}',
+        "" if known else " unknown",
+        f"{formats.exact_number(value)}{' ' + unit if unit else ''}" if known else formats.UNKNOWN,
+        format_html(' data-live="{}" data-format="{}" data-unit="{}"', live, as_, unit) if live else "",
+        write(value),
+        format_html('<span class="unit"> {}</span>', unit) if unit and (known or live) else "",
+    )
+
+
+@register.simple_tag
+def ago(at: datetime | float | None) -> SafeString:
+    """A time as its age, the absolute time on hover; the page keeps it ticking."""
+    if at is None:
+        return format_html('<span class="unknown">{}</span>', formats.UNKNOWN)
+    moment = _moment(at)
+    seconds = (timezone.now() - moment).total_seconds()
+    return format_html(
+        '<time datetime="{}" data-ago title="{}">{}</time>',
+        moment.isoformat(),
+        formats.clock(moment),
+        formats.age(seconds),
+    )
+
+
+@register.simple_tag
+def moment(at: datetime | float | None) -> SafeString:
+    """An absolute time, in UTC or in the reader's zone as the zone switch says."""
+    if at is None:
+        return format_html('<span class="unknown">{}</span>', formats.UNKNOWN)
+    when = _moment(at)
+    return format_html(
+        '<time datetime="{}" data-clock class="nowrap">{}</time>', when.isoformat(), formats.clock(when)
+    )
+
+
+@register.simple_tag
+def spark(
+    values: Iterable[float | None], label: str = "", tone: str = "", live: str = "", points: int = 60
+) -> SafeString:
+    """A sparkline; `None` is a gap. With `live`, each event's value is appended, `points` are kept."""
+    text = ",".join("" if value is None else f"{value:g}" for value in values)
+    return format_html(
+        '<span class="spark{}" role="img" aria-label="{}" data-spark="{}" data-points="{}"{}></span>',
+        f" tone-{tone}" if tone else "",
+        label or "trend",
+        text,
+        points,
+        format_html(' data-spark-live="{}"', live) if live else "",
+    )
+
+
+@register.simple_tag
+def chart(data: Mapping[str, Any], label: str, size: str = "", name: str = "") -> SafeString:
+    """A time-series chart; `data` is described in docs/design.md. `size` is short, tall or nothing."""
+    identity = name or f"chart-{uuid.uuid4().hex[:8]}"
+    return format_html(
+        '<figure class="chart{}" id="{}" data-chart hx-morph-skip-children role="group" aria-label="{}">'
+        '<div class="chart-plot"></div>{}</figure>',
+        f" chart-{size}" if size else "",
+        identity,
+        label,
+        json_script(data, f"{identity}-data"),
+    )
+
+
+@register.simple_tag(takes_context=True)
+def sort_header(
+    context: template.Context, label: str, field: str, numeric: bool = False, css: str = ""
+) -> SafeString:
+    """A column's head that sorts by `?sort=field`, and by `?sort=-field` when it does already."""
+    request: HttpRequest = context["request"]
+    current = request.GET.get("sort") or str(context.get("sort", ""))
+    down, up = current == f"-{field}", current == field
+    query = request.GET.copy()
+    query["sort"] = field if down else f"-{field}" if up or numeric else field
+    query.pop("page", None)
+    state = "descending" if down else "ascending" if up else ""
+    mark = "chevron-down" if down else "chevron-up" if up else "chevrons-up-down"
+    return format_html(
+        '<th scope="col" class="{}{}"{}><a class="sort" href="?{}">{}{}</a></th>',
+        "num " if numeric else "",
+        css,
+        format_html(' aria-sort="{}"', state) if state else "",
+        query.urlencode(),
+        label,
+        icon(mark),
+    )
+
+
+@register.simple_tag
+def labels(values: Mapping[str, Any]) -> SafeString:
+    """Labels of an alert or a metric as chips: `instance=prod-db-01`."""
+    return format_html(
+        '<span class="chips">{}</span>',
+        format_html_join("", '<span class="chip">{}={}</span>', sorted(values.items())),
+    )
+
+
+@register.inclusion_tag("components/code.html")
+def code_view(content: bytes | str | None, label: str, limit: int = 65_536) -> dict[str, Any]:
+    """Bytes or text as a reader: indented JSON, else UTF-8 text, else a hex table; cut at `limit` bytes."""
+    raw = content.encode() if isinstance(content, str) else content
+    view: dict[str, Any] = {
+        "label": label,
+        "is_null": raw is None,
+        "size": len(raw or b""),
+        "cut": bool(raw and len(raw) > limit),
+        "limit": limit,
+        "identity": f"code-{uuid.uuid4().hex[:8]}",
+    }
+    if raw is None:
+        return view
+    shown = raw[:limit]
+    text = _readable(shown, cut=bool(view["cut"]))
+    if text is None:
+        return view | {"kind": "bytes", "lines": _hex_lines(shown[:4096]), "cut": len(raw) > 4096}
+    try:
+        return view | {"kind": "JSON", "text": json.dumps(json.loads(text), indent=2, ensure_ascii=False)}
+    except (ValueError, RecursionError):
+        return view | {"kind": "text", "text": text}
+
+
+@register.filter
+def base64_text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+@register.simple_tag(takes_context=True)
+def page_query(context: template.Context, number: int) -> str:
+    """This page's address with another page number, filters and sort kept."""
+    query = context["request"].GET.copy()
+    query["page"] = str(number)
+    return f"?{query.urlencode()}"
+
+
+def _moment(at: datetime | float) -> datetime:
+    return at.astimezone(UTC) if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
+
+
+def _readable(content: bytes, *, cut: bool) -> str | None:
+    """The text, or None where it isn't UTF-8 or is mostly characters that don't print."""
+    try:
+        text = content.decode("utf-8", errors="ignore" if cut else "strict")
+    except UnicodeDecodeError:
+        return None
+    hidden = sum(1 for one in text if ord(one) < 32 and one not in "\t\n\r")
+    return text if hidden * 20 <= len(text) else None
+
+
+def _hex_lines(content: bytes) -> list[dict[str, str]]:
+    lines = []
+    for start in range(0, len(content), 16):
+        part = content[start : start + 16]
+        lines.append(
+            {
+                "offset": f"{start:08x}",
+                "hex": " ".join(f"{byte:02x}" for byte in part).ljust(47),
+                "text": "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in part),
+            }
+        )
+    return lines

@@ -1,0 +1,83 @@
+// Numbers, sizes and times as text: the same rules as gdsconsole/formats.py, which explains them.
+// null and undefined are values nobody knows: "unknown", never zero.
+export const UNKNOWN = "unknown";
+const THOUSANDS = ["", " k", " M", " G", " T", " P"];
+const BINARY = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+const known = (value) => typeof value === "number" && Number.isFinite(value);
+
+function digits(size) {
+  const places = size >= 99.95 ? 0 : size >= 0.995 || size === 0 ? 1 : 2;
+  return String(Number(size.toFixed(places)));
+}
+
+export function short(value) {
+  if (!known(value)) return UNKNOWN;
+  let size = Math.abs(value);
+  let power = 0;
+  while (size >= 999.5 && power < THOUSANDS.length - 1) {
+    size /= 1000;
+    power += 1;
+  }
+  return `${value < 0 ? "-" : ""}${digits(size)}${THOUSANDS[power]}`;
+}
+
+export function exact(value) {
+  return known(value) ? value.toLocaleString("en-US", { maximumFractionDigits: 4 }) : UNKNOWN;
+}
+
+export const rate = (value) => (known(value) ? `${short(value)}/s` : UNKNOWN);
+export const percent = (share) => (known(share) ? `${digits(share * 100)} %` : UNKNOWN);
+
+export function bytes(count) {
+  if (!known(count)) return UNKNOWN;
+  let size = count;
+  let power = 0;
+  while (size >= 1023.5 && power < BINARY.length - 1) {
+    size /= 1024;
+    power += 1;
+  }
+  return `${digits(size)} ${BINARY[power]}`;
+}
+
+export function duration(seconds) {
+  if (!known(seconds)) return UNKNOWN;
+  if (seconds < 0) return `-${duration(-seconds)}`;
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 9.95) return `${digits(seconds)} s`;
+  const whole = Math.round(seconds);
+  for (const [large, small, size, step] of [["d", "h", 86400, 3600], ["h", "m", 3600, 60], ["m", "s", 60, 1]]) {
+    if (whole >= size) {
+      const rest = Math.floor((whole % size) / step);
+      const head = `${Math.floor(whole / size)} ${large}`;
+      return rest ? `${head} ${rest} ${small}` : head;
+    }
+  }
+  return `${whole} s`;
+}
+
+export function age(seconds) {
+  if (!known(seconds)) return UNKNOWN;
+  const size = Math.abs(seconds);
+  if (size < 1.5) return "now";
+  for (const [unit, length] of [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]]) {
+    if (size >= length) {
+      const text = `${Math.floor(size / length)} ${unit}`;
+      return seconds > 0 ? `${text} ago` : `in ${text}`;
+    }
+  }
+  return "now";
+}
+
+const two = (n) => String(n).padStart(2, "0");
+
+/** The absolute time, in the zone the reader chose. */
+export function clock(date, { seconds = true, day = true } = {}) {
+  const local = document.documentElement.dataset.zone === "local";
+  const get = (name) => (local ? date[`get${name}`]() : date[`getUTC${name}`]());
+  const time = `${two(get("Hours"))}:${two(get("Minutes"))}${seconds ? `:${two(get("Seconds"))}` : ""}`;
+  if (!day) return time;
+  const zone = local ? (date.toLocaleTimeString("en-US", { timeZoneName: "short" }).split(" ").pop() ?? "") : "UTC";
+  return `${get("FullYear")}-${two(get("Month") + 1)}-${two(get("Date"))} ${time} ${zone}`;
+}
+
+export const FORMATS = { short, exact, rate, percent, bytes, duration, text: (value) => value ?? UNKNOWN };

@@ -1,0 +1,31 @@
+// htmx under a strict policy: the CSRF token as a header, failures as toasts instead of swapped pages.
+import { toast } from "./toasts.js";
+
+const token = document.querySelector("meta[name=csrf-token]")?.content;
+
+document.addEventListener("htmx:config:request", (event) => {
+  const request = event.detail.ctx.request;
+  if (token && !/^(GET|HEAD)$/i.test(request.method)) request.headers["X-CSRFToken"] = token;
+});
+
+// A re-read that fails is shown by the connection state, not by a toast each second.
+const isBackground = (ctx) => ctx?.sourceEvent?.type?.startsWith("live:");
+
+document.addEventListener("htmx:response:error", (event) => {
+  const { ctx } = event.detail;
+  if (ctx.response.status === 403 && isBackground(ctx)) return location.reload();
+  if (!isBackground(ctx)) toast({ tone: "bad", title: "That did not work", text: `The console answered ${ctx.response.status}.` });
+});
+
+document.addEventListener("htmx:error", (event) => {
+  const { ctx } = event.detail;
+  if (ctx && !isBackground(ctx)) toast({ tone: "bad", title: "The console does not answer", text: "Nothing was changed." });
+});
+
+// A page that a login form replaced: the session is over.
+document.addEventListener("htmx:before:swap", (event) => {
+  if (event.detail.ctx.response?.raw?.redirected && new URL(event.detail.ctx.response.raw.url).pathname === "/login/") {
+    event.preventDefault();
+    location.reload();
+  }
+});

@@ -1,0 +1,18 @@
+// <time data-ago> ticks, <time data-clock> follows the zone switch; the other form is on hover.
+import { age, clock } from "./format.js";
+import { whenPresent } from "./dom.js";
+
+function show(time) {
+  const at = new Date(time.dateTime);
+  if (Number.isNaN(at.getTime())) return;
+  const ago = age((Date.now() - at.getTime()) / 1000);
+  const [text, title] = time.hasAttribute("data-ago") ? [ago, clock(at)] : [clock(at), ago];
+  if (time.textContent !== text) time.textContent = text;
+  if (time.title !== title) time.title = title;
+}
+
+const all = () => document.querySelectorAll("time[data-ago], time[data-clock]").forEach(show);
+
+whenPresent("time[data-ago], time[data-clock]", show);
+document.addEventListener("gds:zone", all);
+setInterval(() => document.hidden || all(), 1000);
