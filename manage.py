@@ -7,9 +7,17 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gdsconsole.settings")
-    from django.core.management import execute_from_command_line
+    from gdsconsole.devstack import before_settings
+    from gdsconsole.devstack.errors import CannotStart
+    from gdsconsole.env import WrongEnvironment
 
-    execute_from_command_line(sys.argv)
+    try:
+        before_settings.prepare(sys.argv)
+        from django.core.management import execute_from_command_line
+
+        execute_from_command_line(sys.argv)
+    except (CannotStart, WrongEnvironment) as error:
+        sys.exit(f"manage.py: {error}")
 
 
 if __name__ == "__main__":

@@ -104,10 +104,14 @@ def default_rules() -> list[dict[str, Any]]:
     ]
 
 
-def install_guide_definitions() -> int:
-    """Declare the guide's topics that are not declared yet; returns how many were added."""
+def install_guide_definitions(*, brokers: int = 3) -> int:
+    """Declare the guide's topics that are not declared yet; returns how many were added.
+
+    A cluster of fewer than three brokers can't hold three copies, so there it is fewer.
+    """
+    copies = {"replication_factor": min(3, brokers), "min_insync_replicas": 2 if brokers >= 3 else 1}
     return sum(
-        TopicDefinition.objects.get_or_create(name=fields["name"], defaults=fields)[1]
+        TopicDefinition.objects.get_or_create(name=fields["name"], defaults={**fields, **copies})[1]
         for fields in guide_definitions(settings.GDS_ORGANIZATION)
     )
 

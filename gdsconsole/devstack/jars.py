@@ -71,26 +71,34 @@ def fetch(
     directory: Path,
     jars: Sequence[Jar] | None = None,
     progress: Progress | None = None,
+    stop: threading.Event | None = None,
     backoff_s: float = 0.5,
 ) -> list[Path]:
     """Make every jar of the lock exist in `directory`, verified, and return their paths.
 
-    `progress` is called with (jars ready, jars in all). Raises CannotStart naming the repository
-    when it can't be reached, and the jar when its bytes are not the pinned ones.
+    `progress` is called with (jars ready, jars in all); setting `stop` ends the fetch. Raises
+    CannotStart naming the repository when it can't be reached, and the jar when its bytes are not
+    the pinned ones.
     """
     wanted = read_lock(LOCK_FILE.read_text()) if jars is None else list(jars)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with _only_one_fetcher(directory):
-            return _fetch_all(repository.rstrip("/"), directory, wanted, progress, backoff_s)
+            return _fetch_all(
+                repository.rstrip("/"), directory, wanted, progress, stop or threading.Event(), backoff_s
+            )
     except OSError as error:
         raise CannotStart(f"cannot keep Kafka's jars in {directory}: {error.strerror or error}") from error
 
 
 def _fetch_all(
-    repository: str, directory: Path, wanted: list[Jar], progress: Progress | None, backoff_s: float
+    repository: str,
+    directory: Path,
+    wanted: list[Jar],
+    progress: Progress | None,
+    give_up: threading.Event,
+    backoff_s: float,
 ) -> list[Path]:
-    give_up = threading.Event()
     ready = 0
     counting = threading.Lock()
 
@@ -127,7 +135,7 @@ def _download(repository: str, jar: Jar, target: Path, give_up: threading.Event,
         if give_up.is_set():
             break
         try:
-            _receive(url, part)
+            _receive(url, part, give_up)
             found = _sha256(part)
             if found != jar.sha256:
                 raise _Mismatch(found)
@@ -157,7 +165,7 @@ def _download(repository: str, jar: Jar, target: Path, give_up: threading.Event,
     )
 
 
-def _receive(url: str, part: Path) -> None:
+def _receive(url: str, part: Path, give_up: threading.Event) -> None:
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "gdsconsole"})  # noqa: S310
     if have:
@@ -170,6 +178,8 @@ def _receive(url: str, part: Path) -> None:
             while chunk := response.read(_CHUNK):
                 out.write(chunk)
                 received += len(chunk)
+                if give_up.is_set():
+                    break
         if expected is not None and received != int(expected):
             raise ConnectionError(f"the connection ended after {received} of {expected} bytes")
 

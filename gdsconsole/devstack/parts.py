@@ -1,0 +1,102 @@
+"""The processes a console is made of, and the order in which they stop."""
+
+from __future__ import annotations
+
+import sys
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from gdsconsole.devstack import kafka_cluster, redis_server
+from gdsconsole.devstack.java import Java
+from gdsconsole.devstack.kafka_cluster import ClusterLayout
+from gdsconsole.devstack.supervisor import PartSpec
+from gdsconsole.env import ROOT
+
+# A higher stage stops earlier: first what makes work, then what does it, then what it needs.
+_TRAFFIC, _BEAT, _WORK, _KAFKA, _REDIS = 5, 4, 3, 2, 1
+
+# Each copy of a pipeline is a process; enough of them that scaling up needs no restart of the worker.
+PIPELINE_PROCESSES = 8
+# A draining pipeline flushes, commits and leaves its group before the worker ends.
+DRAIN_S = 25.0
+TRAFFIC_RATE = 200
+# A dead broker stays away until the others have fenced it, which takes 5 s: failover then really
+# happens, as it would with a machine that reboots, and the pages can tell of it.
+BROKER_BACKOFF_S = 6.0
+
+
+def manage(*words: str) -> list[str]:
+    """A `manage.py` command by the Python that runs now."""
+    return [sys.executable, str(ROOT / "manage.py"), *words]
+
+
+def redis(*, port: int, directory: Path) -> PartSpec:
+    directory.mkdir(parents=True, exist_ok=True)
+    return PartSpec(
+        name="redis",
+        command=redis_server.command(port=port, directory=directory, durable=True),
+        stage=_REDIS,
+        answers=lambda: redis_server.answers(port),
+    )
+
+
+def broker(layout: ClusterLayout, broker_id: int, *, java: Java, jars: Sequence[Path]) -> PartSpec:
+    def answers() -> bool:
+        seen = kafka_cluster.view(layout, broker_id)
+        return seen is not None and broker_id in seen.broker_ids and seen.controller_id is not None
+
+    return PartSpec(
+        name=f"kafka-{broker_id}",
+        command=kafka_cluster.broker_command(layout, broker_id, java=java, jars=jars),
+        stage=_KAFKA,
+        answers=answers,
+        start_timeout_s=120,
+        grace_s=15,
+        first_backoff_s=BROKER_BACKOFF_S,
+    )
+
+
+def web(*, port: int) -> PartSpec:
+    words = [sys.executable, "-m", "uvicorn", "gdsconsole.asgi:application", "--host", "127.0.0.1"]
+    words += ["--port", str(port), "--no-access-log", "--lifespan", "off", "--timeout-graceful-shutdown", "3"]
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as reply:
+                return bool(reply.status == 200)
+        except OSError:
+            return False
+
+    return PartSpec(name="web", command=words, stage=_WORK, answers=answers, grace_s=8)
+
+
+def pipelines_worker() -> PartSpec:
+    words = _worker("pipelines", "--queues", "pipelines", "--concurrency", str(PIPELINE_PROCESSES))
+    return PartSpec(name="worker-pipelines", command=words, stage=_WORK, grace_s=DRAIN_S)
+
+
+def worker() -> PartSpec:
+    words = _worker("default", "--queues", "default,replay", "--concurrency", "2")
+    return PartSpec(name="worker", command=words, stage=_WORK, grace_s=10)
+
+
+def beat(*, directory: Path) -> PartSpec:
+    directory.mkdir(parents=True, exist_ok=True)
+    words = [sys.executable, "-m", "celery", "--app", "gdsconsole", "beat", "--loglevel", "WARNING"]
+    # Its pid file would outlive a crash and refuse the next start; the supervisor knows the process.
+    words += ["--pidfile", "", "--schedule", str(directory / "schedule")]
+    return PartSpec(name="beat", command=words, stage=_BEAT, grace_s=5)
+
+
+def traffic() -> PartSpec:
+    words = manage("simulate", "--rate", str(TRAFFIC_RATE), "--poison", "0.001")
+    return PartSpec(name="traffic", command=words, stage=_TRAFFIC, grace_s=5)
+
+
+def _worker(name: str, *words: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "celery", "--app", "gdsconsole", "worker", "--hostname", f"{name}@%h"),
+        *("--pool", "prefork", "--loglevel", "INFO", "--without-gossip", "--without-mingle"),
+        *("--without-heartbeat", *words),
+    ]

@@ -1,0 +1,122 @@
+"""`manage.py status`: what runs, where it answers, and whether all of it does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, TypedDict
+from urllib.parse import urlsplit, urlunsplit
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from gdsconsole.devstack import console, environment, run_state
+
+EXAMPLES = """examples:
+  manage.py status
+  manage.py status --json --secrets   with the demo users' passwords
+"""
+
+
+class PartStatus(TypedDict):
+    name: str
+    state: str
+    pid: int | None
+    detail: str
+
+
+class Status(TypedDict, total=False):
+    ready: bool
+    reason: str
+    url: str | None
+    kafka_bootstrap_servers: str
+    redis_url: str
+    database_url: str
+    users: dict[str, str]
+    parts: list[PartStatus]
+
+
+class Command(BaseCommand):
+    help = "Shows the parts of the console; exits 0 only when every part answers."
+    requires_system_checks = ()
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        kwargs |= {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": EXAMPLES}
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+        parser.add_argument("--secrets", action="store_true", help="with the demo users' passwords")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        status = read_status(settings.GDS_DATA_DIR, secrets=options["secrets"])
+        if options["json"]:
+            self.stdout.write(json.dumps(status, indent=2))
+        else:
+            self._print(status)
+        if not status["ready"]:
+            sys.exit(1)
+
+    def _print(self, status: Status) -> None:
+        self.stdout.write(f"ready {status['url']}" if status["ready"] else f"not ready: {status['reason']}")
+        for part in status["parts"]:
+            pid = part["pid"] if part["pid"] is not None else "-"
+            self.stdout.write(
+                f"  {part['name']:<18} {part['state']:<11} {pid!s:>8}  {part['detail']}".rstrip()
+            )
+        if not status["parts"]:
+            return
+        self.stdout.write(f"  Kafka     {status['kafka_bootstrap_servers']}")
+        self.stdout.write(f"  Redis     {status['redis_url']}")
+        self.stdout.write(f"  database  {status['database_url']}")
+        for name, password in status.get("users", {}).items():
+            self.stdout.write(f"  {name:<10} {password}")
+
+
+def read_status(data_dir: Path, *, secrets: bool) -> Status:
+    """The console of this data directory as it is now; asks its web server for what it can't see."""
+    state = run_state.read(data_dir)
+    runs = state is not None and run_state.is_running(data_dir)
+    parts: list[PartStatus] = []
+    reason = "nothing runs: `manage.py up` starts it"
+    if state is not None and state.phase == "failed":
+        reason = f"the last start failed: {state.reason}"
+    if runs and state is not None:
+        parts = [
+            PartStatus(name=part.name, state=part.state, pid=part.pid, detail=part.detail)
+            for part in state.parts
+        ]
+        reason = _missing(state)
+    elif state is not None and state.phase in {"ready", "starting"}:
+        reason = "the console was killed: `manage.py up` starts it again, `manage.py down` ends what it left"
+    status = Status(
+        ready=not reason,
+        reason=reason,
+        url=state.url if runs and state is not None else None,
+        kafka_bootstrap_servers=settings.KAFKA_BOOTSTRAP_SERVERS,
+        redis_url=without_password(settings.REDIS_URL),
+        database_url=without_password(settings.ENVIRONMENT.database_url),
+        parts=parts,
+    )
+    if secrets:
+        status["users"] = environment.read_users(data_dir)
+    return status
+
+
+def without_password(url: str) -> str:
+    """The address with its password, if it has one, replaced."""
+    split = urlsplit(url)
+    if split.password is None:
+        return url
+    user, _, host = split.netloc.rpartition("@")
+    return urlunsplit(split._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+
+
+def _missing(state: run_state.RunState) -> str:
+    """Why the console is not ready; empty when it is."""
+    if state.phase != "ready":
+        return f"it is {state.phase}"
+    waiting = [f"{part.name} is {part.state}" for part in state.parts if part.state != "running"]
+    return "; ".join([*waiting, *console.not_ready(state.url, timeout_s=8)])
