@@ -75,8 +75,14 @@ def metadata(settings: ClientSettings, *, timeout_s: float = REQUEST_TIMEOUT_S) 
     Also tells the client which brokers live and where to send what needs a controller: until it
     knows, such a call waits for a dead broker until it times out. Raises `KafkaUnavailable`.
     """
+    client = admin_client(settings)
+    half_s = timeout_s / 2
     try:
-        return admin_client(settings).list_topics(timeout=timeout_s)
+        try:
+            return client.list_topics(timeout=half_s)
+        except KafkaException:
+            # The broker it had picked died with the request; the next attempt picks another.
+            return client.list_topics(timeout=half_s)
     except KafkaException as error:
         raise unavailable(error, settings) from error
 
