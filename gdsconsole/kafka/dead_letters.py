@@ -172,6 +172,12 @@ def replay_mark(record: Record) -> ReplayMark | None:
     return _mark(_console_headers(headers_of(record)))
 
 
+def written_at(record: Record) -> datetime | None:
+    """When the record was written, by its producer or its broker; None: it doesn't say, or nonsense."""
+    kind, stamp = record.timestamp()
+    return _from_millis(stamp) if kind in _TIMESTAMP_TYPES else None
+
+
 def headers_of(record: Record) -> Headers:
     """The record's headers in order, duplicates and nulls included; empty where it has none."""
     return [(name, value) for name, value in record.headers() or ()]

@@ -20,6 +20,7 @@ from gdsconsole.kafka.dead_letters import (
     headers_of,
     replay_headers,
     replay_mark,
+    written_at,
 )
 from tests.factories import make_record
 
@@ -282,3 +283,10 @@ def test_decoding_never_raises_and_its_text_can_be_stored(
 
 def test_headers_of_a_record_without_any_is_empty() -> None:
     assert headers_of(make_record(headers=None)) == []
+
+
+def test_when_a_record_was_written() -> None:
+    created = make_record(timestamp=(TIMESTAMP_CREATE_TIME, 1768473000123))
+    assert written_at(created) == datetime(2026, 1, 15, 10, 30, 0, 123000, tzinfo=UTC)
+    assert written_at(make_record(timestamp=(TIMESTAMP_NOT_AVAILABLE, -1))) is None
+    assert written_at(make_record(timestamp=(TIMESTAMP_CREATE_TIME, 2**62))) is None
