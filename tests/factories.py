@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
+
+from dlq.causes import cause_of
+from dlq.models import DeadLetter, Envelope
 
 
 def make_record(**changes: Any) -> Message:
@@ -21,3 +26,42 @@ def make_record(**changes: Any) -> Message:
         "timestamp": (TIMESTAMP_CREATE_TIME, 1768473000000),
     }
     return Message(**fields | changes)
+
+
+_numbers = itertools.count(1)
+
+
+def make_dead_letter(**changes: Any) -> DeadLetter:
+    """A stored dead letter, each at an offset of its own; `save=False` leaves it unsaved."""
+    save = changes.pop("save", True)
+    at = changes.get("last_failed_at", datetime(2026, 1, 15, 10, 30, tzinfo=UTC))
+    number = next(_numbers)
+    fields: dict[str, Any] = {
+        "cluster_id": "tests",
+        "topic": "gds.metrics.production",
+        "topic_id": "hJ7x0yXjQW2mT1b3bqfRDA",
+        "partition": 0,
+        "offset": number,
+        "group": "gds-alerting",
+        "timestamp": at,
+        "key": b"postgresql:prod-db-01",
+        "value": b'{"instance_id":"prod-db-01","value":"high"}',
+        "error": "value: expected a finite number, got text",
+        "error_type": "InvalidMessage",
+        "attempts": 1,
+        "first_failed_at": at,
+        "last_failed_at": at,
+        "envelope": Envelope.HEADERS,
+        "dlq_topic": "gds.metrics.dlq",
+        "dlq_topic_id": "q1w2e3r4t5y6u7i8o9p0AA",
+        "dlq_partition": 0,
+        "dlq_offset": number,
+    } | changes
+    cause = cause_of(error_type=fields["error_type"], message=fields["error"], topic=fields["topic"])
+    fields.setdefault("cause", cause.fingerprint)
+    fields.setdefault("cause_label", cause.label)
+    fields.setdefault("value_size", None if fields["value"] is None else len(fields["value"]))
+    letter = DeadLetter(**fields)
+    if save:
+        letter.save()
+    return letter
