@@ -152,6 +152,7 @@ GDS_DATA_DIR = ENVIRONMENT.data_dir
 # worker, of their own; replays and sampling must never wait behind them.
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_IMPORTS = ["gdsconsole.heartbeat"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_QUEUES = [Queue("default"), Queue("pipelines"), Queue("replay")]
 CELERY_TASK_ROUTES = {"gdsconsole.run_pipeline": {"queue": "pipelines"}, "dlq.*": {"queue": "replay"}}
@@ -166,6 +167,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(GDS_DATA_DIR / "beat" / "schedule")
 CELERY_BEAT_SCHEDULE = {
     # `expires` keeps ticks from piling up behind an outage: only the newest one is worth running.
+    "heartbeat": {"task": "gdsconsole.heartbeat", "schedule": 2.0, "options": {"expires": 4}},
     "reconcile-pipelines": {
         "task": "gdsconsole.reconcile_pipelines",
         "schedule": 3.0,

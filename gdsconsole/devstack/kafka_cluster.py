@@ -22,6 +22,7 @@ _HERE = Path(__file__).resolve().parent
 _AGENT = "jmx_prometheus_javaagent"
 _META = "meta.properties"
 _BOOTSTRAP = "bootstrap.checkpoint"
+_CLOSED = ".kafka_cleanshutdown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,15 @@ def view(
 ) -> metadata_probe.BrokerView | None:
     """The cluster as this broker sees it; None when it gives no answer."""
     return metadata_probe.ask(HOST, layout.ports[broker_id - 1].client, timeout_s=timeout_s)
+
+
+def all_closed(layout: ClusterLayout) -> bool:
+    """True when every broker has closed its logs for good.
+
+    What is left of a cluster's shutdown then are the controllers, the last of which wait 5 s for a
+    successor that can't come. Their own log is synced at each write.
+    """
+    return all((layout.data_of(n) / _CLOSED).is_file() for n in layout.broker_ids)
 
 
 def _jvm(java: Java, jars: Sequence[Path], *, heap_mb: int) -> list[str]:
@@ -311,6 +321,10 @@ class KafkaCluster:
             if broker.is_running:
                 broker._running().terminate()
         deadline = time.monotonic() + grace_s
+        while any(broker.is_running for broker in self.brokers) and time.monotonic() < deadline:
+            if all_closed(self.layout):
+                break
+            time.sleep(0.02)
         for broker in self.brokers:
             if broker.process is not None:
-                processes.stop(broker.process, grace_s=max(0.0, deadline - time.monotonic()))
+                processes.stop(broker.process, grace_s=0)

@@ -53,6 +53,7 @@ def broker(layout: ClusterLayout, broker_id: int, *, java: Java, jars: Sequence[
         answers=answers,
         start_timeout_s=120,
         grace_s=15,
+        settled=lambda: kafka_cluster.all_closed(layout),
         first_backoff_s=BROKER_BACKOFF_S,
     )
 

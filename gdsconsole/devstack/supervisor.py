@@ -37,6 +37,7 @@ class PartSpec:
     answers: Callable[[], bool] | None = None  # may block for a second; None: running is enough
     start_timeout_s: float = 60.0
     grace_s: float = 10.0  # from SIGTERM to SIGKILL
+    settled: Callable[[], bool] | None = None  # after SIGTERM: nothing is left to lose, it may be killed
     first_backoff_s: float = 0.5
 
 
@@ -194,9 +195,11 @@ class Supervisor:
             process.terminate()
             # A frozen process takes a signal only once it is thawed.
             process.send_signal(signal.SIGCONT)
-        while process.poll() is None and time.monotonic() - began < part.spec.grace_s:
+        settled = False
+        while not settled and process.poll() is None and time.monotonic() - began < part.spec.grace_s:
             await asyncio.sleep(0.02)
-        by_itself = process.poll() is not None
+            settled = part.spec.settled is not None and part.spec.settled()
+        by_itself = settled or process.poll() is not None
         await self._end_tree(part)
         await asyncio.to_thread(process.wait, 10)
         self._set(part, "stopped")

@@ -1,0 +1,58 @@
+# `make up` is all a user needs; CONTRIBUTING.md has the rest.
+
+PYTHON ?= python3
+PORT ?= 8000
+BROKERS ?=
+PY := .venv/bin/python
+
+# What the settings have to be in production, for `check --deploy`.
+PRODUCTION = env -u DEBUG -u GDS_HTTPS GDS_DATA_DIR=$(CURDIR)/var/check ALLOWED_HOSTS=console.example.org \
+	SECRET_KEY=a-long-value-that-only-this-check-uses-and-nobody-deploys
+
+.DEFAULT_GOAL := help
+.PHONY: help up down venv venv-dev test browser check lock bench
+
+help:
+	@echo "make up      the whole console on 127.0.0.1:$(PORT), Ctrl-C stops it (BROKERS=1 for a small machine)"
+	@echo "make down    stop a console started with 'manage.py up --detach'"
+	@echo "make venv    the environment alone, in .venv"
+	@echo "make test    every test: unit, real Kafka, real Redis, real browser"
+	@echo "make check   format, lint, types, import contracts, migrations, deployment checks, audit"
+	@echo "make bench   the benchmarks"
+	@echo "make lock    compile requirements*.in to pinned, hashed requirements*.txt"
+
+up: venv
+	@exec $(PY) manage.py up --port $(PORT) $(if $(BROKERS),--brokers $(BROKERS)) $(UP)
+
+down: venv
+	@$(PY) manage.py down
+
+venv:
+	@$(PYTHON) gdsconsole/bootstrap.py
+
+venv-dev:
+	@$(PYTHON) gdsconsole/bootstrap.py --dev
+
+test: venv-dev browser
+	@$(PY) -m pytest $(TESTS)
+
+browser:
+	@$(PY) -m tests.chromium > /dev/null
+
+check: venv-dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	$(PRODUCTION) $(PY) manage.py makemigrations --check --dry-run
+	$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
+	@$(PY) -m gdsconsole.devstack.audit requirements.txt requirements-java.txt
+
+bench: venv-dev
+	@$(PY) bench/run.py $(BENCH)
+
+lock: venv-dev
+	@for set in requirements requirements-java requirements-dev; do \
+		$(PY) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+			--custom-compile-command "make lock" $$set.in -o $$set.txt || exit 1; \
+	done

@@ -1,0 +1,32 @@
+"""A mark that beat and a worker leave together: beat sends the task, a worker runs it.
+
+`readiness` looks at its age. Asking the workers directly would take a broadcast and a second each time.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+import redis
+from celery import shared_task
+from django.conf import settings
+
+EVERY_S = 2.0
+KEY = "gds:heartbeat"
+
+
+@shared_task(name="gdsconsole.heartbeat", ignore_result=True, time_limit=30)
+def heartbeat() -> None:
+    _client(settings.REDIS_URL).set(KEY, repr(time.time()), ex=3600)
+
+
+def age_s(*, now: float) -> float | None:
+    """Seconds since the last mark; None when there is none. Raises redis.RedisError."""
+    marked = _client(settings.REDIS_URL).get(KEY)
+    return None if marked is None else max(0.0, now - float(str(marked)))
+
+
+@cache
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True)

@@ -1,0 +1,117 @@
+"""Whether the console's parts answer: what `/readyz` says and `manage.py up` waits for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from gdsconsole import heartbeat
+from gdsconsole.kafka import cluster
+from gdsconsole.kafka.errors import KafkaUnavailable
+from gdsconsole.pipelines.connection import kafka_settings
+from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+
+KAFKA_TIMEOUT_S = 3.0
+# Ticks are 2 s apart; a worker busy with a long task may miss some.
+OLDEST_HEARTBEAT_S = 15.0
+KEPT_FOR_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class PartReadiness:
+    name: str
+    ok: bool
+    detail: str  # for people; holds no address and no secret, since anybody may ask
+
+
+def read() -> list[PartReadiness]:
+    """Every part as it is now, or was half a second ago; a part that can't be read is not ready."""
+    with _reading:
+        global _kept
+        if _kept is None or time.monotonic() - _kept[0] > KEPT_FOR_S:
+            _kept = (time.monotonic(), [_checked(name, check) for name, check in CHECKS.items()])
+        return _kept[1]
+
+
+def database() -> str:
+    """Raises when the database does not answer."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return "answers"
+
+
+def redis_server() -> str:
+    with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
+        client.ping()
+    return "answers"
+
+
+def kafka() -> str:
+    seen = cluster.read_cluster(kafka_settings(), timeout_s=KAFKA_TIMEOUT_S)
+    missing = seen.expected_ids - seen.live_ids
+    if missing:
+        raise NotReady(f"broker {', '.join(map(str, sorted(missing)))} is missing")
+    if seen.leaderless:
+        raise NotReady(f"{len(seen.leaderless)} partitions have no leader")
+    return f"{len(seen.live_ids)} brokers"
+
+
+def workers() -> str:
+    age = heartbeat.age_s(now=time.time())
+    if age is None:
+        raise NotReady("beat and worker have not been heard of yet")
+    if age > OLDEST_HEARTBEAT_S:
+        raise NotReady(f"beat or worker was last heard of {age:.0f} s ago")
+    return f"heard of {age:.1f} s ago"
+
+
+def pipelines() -> str:
+    wanted = [pipeline for pipeline in Pipeline.objects.prefetch_related("slots") if pipeline.is_wanted]
+    missing = [
+        f"{pipeline.name} has no partitions yet"
+        for pipeline in wanted
+        if not holds_partitions(list(pipeline.slots.all()), timezone.now())
+    ]
+    if missing or not wanted:
+        raise NotReady("; ".join(missing) or "none is declared yet")
+    return f"{len(wanted)} running"
+
+
+def holds_partitions(copies: list[PipelineCopy], now: datetime) -> bool:
+    """True when some copy of a pipeline runs and has partitions to work on."""
+    return any(
+        copy.is_held(now) and copy.state == PipelineCopy.State.RUNNING and copy.partitions for copy in copies
+    )
+
+
+class NotReady(Exception):
+    """A part answers and says, or its absence shows, that it can't do its work yet."""
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "database": database,
+    "redis": redis_server,
+    "kafka": kafka,
+    "workers": workers,
+    "pipelines": pipelines,
+}
+
+_reading = threading.Lock()
+_kept: tuple[float, list[PartReadiness]] | None = None
+
+
+def _checked(name: str, check: Callable[[], str]) -> PartReadiness:
+    try:
+        return PartReadiness(name, True, check())
+    except NotReady as reason:
+        return PartReadiness(name, False, str(reason))
+    except (DatabaseError, redis.RedisError, KafkaUnavailable, OSError):
+        return PartReadiness(name, False, "does not answer")
