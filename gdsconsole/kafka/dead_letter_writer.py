@@ -11,24 +11,20 @@ from typing import Protocol
 from confluent_kafka import KafkaError, KafkaException
 
 from gdsconsole.kafka.clients import Producer, Record
-from gdsconsole.kafka.dead_letters import DeadLetterContext, DecodedDeadLetter, decode_parts, encode
+from gdsconsole.kafka.dead_letters import (
+    DeadLetterContext,
+    DecodedDeadLetter,
+    EncodedDeadLetter,
+    decode_parts,
+    encode,
+)
 from gdsconsole.kafka.errors import (
     DeadLettersNotWritten,
     FailureKind,
     classify_kafka,
     describe,
+    is_judged_by_batch,
     kafka_error,
-)
-
-# A broker judges a whole batch, so a refusal may be a neighbour's fault: sent alone, it is one's own.
-_JUDGED_BY_BATCH = frozenset(
-    {
-        KafkaError._INVALID_DIFFERENT_RECORD,
-        KafkaError.INVALID_RECORD,
-        KafkaError.INVALID_TIMESTAMP,
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-    }
 )
 
 
@@ -59,11 +55,10 @@ class Flushed:
 class _Pending:
     """One dead letter on its way. `error` is why the last try failed; `in_flight` that none has ended."""
 
-    __slots__ = ("acknowledged", "context", "error", "in_flight", "record", "topic")
+    __slots__ = ("acknowledged", "encoded", "error", "in_flight", "topic")
 
-    def __init__(self, record: Record, context: DeadLetterContext, topic: str) -> None:
-        self.record = record
-        self.context = context
+    def __init__(self, encoded: EncodedDeadLetter, topic: str) -> None:
+        self.encoded = encoded
         self.topic = topic
         self.in_flight = False
         self.acknowledged = False
@@ -100,7 +95,7 @@ class DeadLetterWriter:
 
     def add(self, record: Record, context: DeadLetterContext) -> None:
         """Start writing one; doesn't wait for it, except for room in the producer's queue."""
-        entry = _Pending(record, context, self._topic_for(record.topic() or ""))
+        entry = _Pending(encode(record, context), self._topic_for(record.topic() or ""))
         self._pending.append(entry)
         self._send(entry, self._clock() + self._timeout_s)
 
@@ -114,7 +109,7 @@ class DeadLetterWriter:
             return Flushed(0, 0)
         deadline = self._clock() + (self._timeout_s if timeout_s is None else timeout_s)
         for entry in self._unsettled():
-            if not entry.in_flight and (entry.error is None or entry.error.code() not in _JUDGED_BY_BATCH):
+            if not entry.in_flight and not _is_judged_by_batch(entry):
                 self._send(entry, deadline)
         self._producer.flush(max(0.0, deadline - self._clock()))
         refused = [entry for entry in self._unsettled() if self._is_refused(entry, deadline)]
@@ -139,16 +134,14 @@ class DeadLetterWriter:
 
     def _is_refused(self, entry: _Pending, deadline: float) -> bool:
         """Whether the broker refuses this very record; sends it alone to find out."""
-        if entry.in_flight or entry.error is None or entry.error.code() not in _JUDGED_BY_BATCH:
+        if entry.in_flight or not _is_judged_by_batch(entry):
             return False
         self._send(entry, deadline)
         self._producer.flush(max(0.0, deadline - self._clock()))
-        if entry.acknowledged or entry.in_flight:
-            return False
-        return entry.error is not None and entry.error.code() in _JUDGED_BY_BATCH
+        return not entry.in_flight and _is_judged_by_batch(entry)
 
     def _send(self, entry: _Pending, deadline: float) -> None:
-        encoded = encode(entry.record, entry.context)
+        encoded = entry.encoded
         while True:
             try:
                 # No timestamp: the original's is in the headers, and retention counts from the failure.
@@ -180,6 +173,10 @@ class DeadLetterWriter:
         return DeadLettersNotWritten(len(self._pending), f"{topics}: {reason}", transient=not permanent)
 
 
+def _is_judged_by_batch(entry: _Pending) -> bool:
+    return entry.error is not None and is_judged_by_batch(entry.error)
+
+
 def _settle(entry: _Pending, error: KafkaError | None, _: Record) -> None:
     entry.in_flight = False
     entry.error = error
@@ -188,6 +185,5 @@ def _settle(entry: _Pending, error: KafkaError | None, _: Record) -> None:
 
 def _refusal(entry: _Pending) -> RefusedDeadLetter:
     reason = describe(entry.error) if entry.error is not None else "refused"
-    encoded = encode(entry.record, entry.context)
-    letter = decode_parts(encoded.key, encoded.value, encoded.headers)
+    letter = decode_parts(entry.encoded.key, entry.encoded.value, entry.encoded.headers)
     return RefusedDeadLetter(letter, dlq_topic=entry.topic, reason=reason)

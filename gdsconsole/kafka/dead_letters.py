@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeGuard
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
 
 from gdsconsole.kafka.clients import Headers, Record
+from gdsconsole.kafka.headers import headers_of
 
 PREFIX = "gds.dlq."
 TOPIC = "gds.dlq.topic"
@@ -176,11 +177,6 @@ def written_at(record: Record) -> datetime | None:
     """When the record was written, by its producer or its broker; None: it doesn't say, or nonsense."""
     kind, stamp = record.timestamp()
     return _from_millis(stamp) if kind in _TIMESTAMP_TYPES else None
-
-
-def headers_of(record: Record) -> Headers:
-    """The record's headers in order, duplicates and nulls included; empty where it has none."""
-    return [(name, value) for name, value in record.headers() or ()]
 
 
 def _from_headers(

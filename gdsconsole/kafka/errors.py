@@ -127,6 +127,21 @@ _TRANSIENT_CODES = frozenset(
         KafkaError.UNSTABLE_OFFSET_COMMIT,
     }
 )
+# A broker judges a whole batch: one record that it refuses fails its neighbours with the same code.
+_JUDGED_BY_BATCH = frozenset(
+    {
+        KafkaError._INVALID_DIFFERENT_RECORD,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+    }
+)
+
+
+def is_judged_by_batch(error: KafkaError) -> bool:
+    """Whether a failed delivery may be a neighbour's fault: sent alone, a record is judged itself."""
+    return error.code() in _JUDGED_BY_BATCH
 
 
 def classify_kafka(error: KafkaError) -> FailureKind:
