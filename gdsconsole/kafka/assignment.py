@@ -1,0 +1,316 @@
+"""The partitions a copy holds, and where each of them stands.
+
+A partition that is assigned is PLACING, paused, until three things are known: which topic it is of for
+good, how far the group committed, and how far its effects are stored. Any of the three services may be
+down at that moment, and a rebalance can't wait for them, so placing is retried from the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+
+from gdsconsole.kafka.clients import Source
+from gdsconsole.kafka.errors import FailureKind
+from gdsconsole.kafka.failures import Breaker, BreakerPolicy, Failure, FailureStore, reason_of
+from gdsconsole.kafka.offsets import OffsetTracker, Place
+from gdsconsole.kafka.steps import PartitionId, Step
+
+log = logging.getLogger(__name__)
+
+# Cluster id and topic id by topic name.
+Identify = Callable[[Iterable[str]], Mapping[str, tuple[str, str]]]
+
+COMMITTED_TIMEOUT_S = 2.0
+PLACE_AGAIN_S = 1.0
+
+
+class Phase(Enum):
+    PLACING = "placing"
+    RUNNING = "running"
+    BACKOFF = "backoff"
+
+
+@dataclass(slots=True)
+class Held:
+    """One partition. Records are wanted from `position` on, while RUNNING."""
+
+    place: Place
+    breaker: Breaker
+    phase: Phase = Phase.PLACING
+    id: PartitionId | None = None
+    position: int = 0
+    # What the step's progress says; a batch's move starts here.
+    stored: int = 0
+    # Records below are handled one by one, because one of them failed for no known reason.
+    suspect_until: int = 0
+    # Offsets at or beyond `position` whose dead letters are safe already.
+    buried: set[int] = field(default_factory=set)
+    failure: Failure | None = None
+    wake_at: float = 0.0
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.place[0]}-{self.place[1]}"
+
+
+class Assignment:
+    """Answers rebalances, places partitions, and pauses those that back off.
+
+    `commit` is called, and may block within a bound, before partitions are given up.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        step: Step[Any],
+        offsets: OffsetTracker,
+        failures: FailureStore,
+        identify: Identify,
+        classify: Callable[[BaseException], FailureKind],
+        breaker: BreakerPolicy,
+        commit: Callable[[Sequence[Place]], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._step = step
+        self._offsets = offsets
+        self._failures = failures
+        self._identify = identify
+        self._classify = classify
+        self._breaker = breaker
+        self._commit = commit
+        self._clock = clock
+        self._held: dict[Place, Held] = {}
+        self._one_topic: str | None = None
+        self.rebalances = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def partitions(self) -> list[Held]:
+        """In the order of topics and numbers."""
+        return [self._held[place] for place in sorted(self._held)]
+
+    @property
+    def one_topic(self) -> str | None:
+        """The topic, if all partitions are of one."""
+        return self._one_topic
+
+    @property
+    def known(self) -> bool:
+        """Whether the group has ever said what is ours."""
+        return self.rebalances > 0
+
+    def get(self, place: Place) -> Held | None:
+        return self._held.get(place)
+
+    # Rebalance callbacks. They run inside consume() and close(), and must not raise.
+
+    def on_assign(self, _: Any, partitions: list[TopicPartition]) -> None:
+        self.rebalances += 1
+        # Offset 0 asks the broker nothing; the partition is paused before its first fetch and placed
+        # by a seek, and what slips through belongs to a partition that isn't RUNNING.
+        added = [TopicPartition(part.topic, part.partition, 0) for part in partitions]
+        self._source.incremental_assign(added)
+        if added:
+            self._source.pause(added)
+        for part in added:
+            place = (part.topic, part.partition)
+            self._held[place] = Held(place, Breaker(self._breaker))
+        self._changed("assigned", added)
+
+    def on_revoke(self, _: Any, partitions: list[TopicPartition]) -> None:
+        self._commit([(part.topic, part.partition) for part in partitions])
+        self._give_up("revoked", partitions)
+
+    def on_lost(self, _: Any, partitions: list[TopicPartition]) -> None:
+        """They were given to another copy already: nothing of them is committed."""
+        self._give_up("lost", partitions)
+
+    def _give_up(self, how: str, partitions: list[TopicPartition]) -> None:
+        self.rebalances += 1
+        gone = [self._held.pop((part.topic, part.partition), None) for part in partitions]
+        self._offsets.forget([(part.topic, part.partition) for part in partitions])
+        try:
+            self._step.revoked([held.id for held in gone if held is not None and held.id is not None])
+        except Exception:
+            log.exception("the step failed to let go of partitions")
+        self._source.incremental_unassign(partitions)
+        self._changed(how, partitions)
+
+    def _changed(self, how: str, partitions: list[TopicPartition]) -> None:
+        topics = {place[0] for place in self._held}
+        self._one_topic = topics.pop() if len(topics) == 1 else None
+        if partitions:
+            names = ", ".join(f"{part.topic}-{part.partition}" for part in partitions)
+            log.info("%s %s; holds %d", how, names, len(self._held))
+
+    # Called from the loop.
+
+    def wake(self, now: float) -> None:
+        """Place what is to be placed and resume what has waited long enough."""
+        due = [
+            held for held in self._held.values() if held.phase is not Phase.RUNNING and held.wake_at <= now
+        ]
+        if not due:
+            return
+        resumed = [held for held in due if held.phase is Phase.BACKOFF]
+        if resumed:
+            self._resume(resumed)
+        placed = [held for held in due if held.phase is Phase.PLACING]
+        if placed:
+            self._place(placed, now)
+
+    def wake_all(self) -> None:
+        """Don't wait any longer for what backs off from an outage: there is a sign that it is over."""
+        for held in self._held.values():
+            if held.failure is not None and held.failure.kind is FailureKind.TRANSIENT:
+                held.wake_at = 0.0
+
+    def back_off(self, held: Held, failure: Failure) -> None:
+        """Pause the partition at the failed record until its next try; polling goes on meanwhile."""
+        held.failure = failure
+        held.phase = Phase.BACKOFF
+        held.wake_at = failure.next_try_at
+        held.reason = f"{failure.error_type}: {failure.error}"
+        part = TopicPartition(*held.place)
+        self._source.pause([part])
+        self.rewind(held, failure.offset)
+        self._remember(failure)
+
+    def rewind(self, held: Held, offset: int) -> None:
+        """Read the partition from `offset` again."""
+        self._offsets.rewind(held.place)
+        held.position = offset
+        try:
+            self._source.seek(TopicPartition(*held.place, offset))
+        except KafkaException as error:
+            # Where the client reads is unknown now, and records beyond `offset` would be taken for
+            # the next ones. Placing seeks again, until it works.
+            self.place_again([held], reason_of(error))
+
+    def place_again(self, partitions: Iterable[Held], reason: str, *, after_s: float = 0.0) -> None:
+        """Drop what is buffered of these and start where the stored progress is by then."""
+        chosen = list(partitions)
+        if chosen:
+            self._source.pause([TopicPartition(*held.place) for held in chosen])
+        for held in chosen:
+            self._offsets.rewind(held.place)
+            held.phase = Phase.PLACING
+            held.wake_at = self._clock() + after_s
+            held.reason = reason
+
+    def start_over(self, held: Held, end: int) -> None:
+        """The log ends at `end`, before what was read of it: truncated, or another topic by now."""
+        topic, number = held.place
+        try:
+            cluster_id, topic_id = self._identify([topic])[topic]
+            part = PartitionId(topic, number, topic_id, cluster_id)
+            stored = self._step.assigned([part]).get(part, 0)
+            from_the_start = part != held.id or stored == 0
+            held.id, held.stored = part, stored
+            held.position = 0 if from_the_start else end
+            held.buried.clear()
+            self._offsets.start(held.place, None if from_the_start else end, committed=None)
+            self._source.seek(TopicPartition(topic, number, OFFSET_BEGINNING if from_the_start else end))
+        except Exception as error:
+            self.place_again([held], f"{type(error).__name__}: {reason_of(error)}", after_s=PLACE_AGAIN_S)
+
+    def passed(self, held: Held, next_offset: int) -> None:
+        """Records below `next_offset` are done; a failure among them is over."""
+        held.position = next_offset
+        if held.buried:
+            held.buried = {offset for offset in held.buried if offset >= next_offset}
+        if held.failure is not None and held.failure.offset < next_offset:
+            self._forget(held)
+
+    def _resume(self, partitions: list[Held]) -> None:
+        for held in partitions:
+            held.phase = Phase.RUNNING
+            held.reason = ""
+        self._source.resume([TopicPartition(*held.place) for held in partitions])
+
+    def _place(self, partitions: list[Held], now: float) -> None:
+        try:
+            self._find(partitions, now)
+        except Exception as error:
+            if self._classify(error) is FailureKind.UNKNOWN:
+                # No record is to blame, and giving up would leave the partition unread.
+                log.exception("can't place %s", ", ".join(held.name for held in partitions))
+            for held in partitions:
+                if held.phase is Phase.PLACING:
+                    held.wake_at = now + PLACE_AGAIN_S
+                    held.reason = f"{type(error).__name__}: {reason_of(error)}"
+
+    def _find(self, partitions: list[Held], now: float) -> None:
+        identities = self._identify({held.place[0] for held in partitions})
+        ids = {}
+        for held in partitions:
+            topic, number = held.place
+            cluster_id, topic_id = identities[topic]
+            ids[held.place] = PartitionId(topic, number, topic_id, cluster_id)
+        answers = self._source.committed(
+            [TopicPartition(*held.place) for held in partitions], timeout=COMMITTED_TIMEOUT_S
+        )
+        committed: dict[Place, int | None] = {}
+        for answer in answers:
+            if answer.error is not None:
+                raise KafkaException(answer.error)
+            committed[answer.topic, answer.partition] = answer.offset if answer.offset >= 0 else None
+        stored = self._step.assigned(list(ids.values()))
+        failures = self._failures.load(list(ids.values()))
+        for held in partitions:
+            part = ids[held.place]
+            self._start(held, part, committed[held.place], stored.get(part, 0), failures.get(part), now)
+
+    def _start(
+        self,
+        held: Held,
+        part: PartitionId,
+        committed: int | None,
+        stored: int,
+        failure: Failure | None,
+        now: float,
+    ) -> None:
+        held.id, held.stored = part, stored
+        held.position = max(committed or 0, stored)
+        # Only a group that never got anywhere here starts at the log's start. The client's own reset
+        # is an error, so that a start that retention has deleted is a loss with a number.
+        first_start = committed is None and stored == 0
+        self._offsets.start(held.place, None if first_start else held.position, committed=committed)
+        self._source.seek(TopicPartition(*held.place, OFFSET_BEGINNING if first_start else held.position))
+        held.failure, held.suspect_until = failure, 0
+        if failure is not None and failure.offset < held.position:
+            self._forget(held)
+        elif failure is not None and failure.kind is FailureKind.UNKNOWN:
+            held.suspect_until = failure.offset + 1
+        if held.failure is not None and held.failure.next_try_at > now:
+            held.phase, held.wake_at = Phase.BACKOFF, held.failure.next_try_at
+            held.reason = f"{held.failure.error_type}: {held.failure.error}"
+        else:
+            self._resume([held])
+
+    def _remember(self, failure: Failure) -> None:
+        # Kept for the next owner's sake. If it can't be, this owner still knows.
+        try:
+            self._failures.save(failure)
+        except Exception as error:
+            log.warning("a failure of %s isn't stored: %s", failure.partition.topic, reason_of(error))
+
+    def _forget(self, held: Held) -> None:
+        held.failure = None
+        if held.id is None:
+            return
+        try:
+            self._failures.clear(held.id)
+        except Exception as error:
+            log.warning("an old failure of %s isn't removed: %s", held.name, reason_of(error))

@@ -1,0 +1,116 @@
+"""Commits of what is safe: without waiting while running, with a bound when partitions are given up."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from gdsconsole.kafka.clients import Source
+from gdsconsole.kafka.errors import describe, kafka_error
+from gdsconsole.kafka.offsets import OffsetTracker, Place
+from gdsconsole.kafka.status import Counters
+
+log = logging.getLogger(__name__)
+
+# A commit a batch costs a tenth of the throughput and tells nobody more: lag is read every 5 s.
+EVERY_S = 0.1
+# A coordinator that moves, or loads, needs about this long.
+AFTER_REFUSAL_S = 1.0
+
+
+class Committer:
+    """Asks for commits and keeps the outcome of each. `on_commit` is the client's callback."""
+
+    def __init__(self, offsets: OffsetTracker, counters: Counters, clock: Callable[[], float]) -> None:
+        self.last_at: float | None = None
+        self._offsets = offsets
+        self._counters = counters
+        self._clock = clock
+        self._source: Source | None = None
+        self._next_at = 0.0
+        self._refusal: KafkaError | None = None
+
+    def use(self, source: Source) -> None:
+        """The consumer to commit by; it is made after its callbacks."""
+        self._source = source
+
+    def stop(self) -> None:
+        """Commit nothing more, whatever is revoked from now on."""
+        self._source = None
+
+    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        for part in partitions:
+            refused = part.error or error
+            place = (part.topic, part.partition)
+            if refused is None:
+                self._offsets.acknowledged(place, part.offset)
+            else:
+                self._offsets.refused([place])
+                self._refusal = refused
+        if error is not None and not partitions:
+            self._offsets.refused(self._offsets.places)
+            self._refusal = error
+        if self._refusal is None:
+            self.last_at = self._clock()
+            self._counters.commits += 1
+
+    def commit_due(self) -> KafkaError | None:
+        """Ask for what is due, a few times a second; returns why an earlier commit was refused, once."""
+        refusal, self._refusal = self._refusal, None
+        now = self._clock()
+        if refusal is not None:
+            self._counters.commit_failures += 1
+            self._next_at = now + AFTER_REFUSAL_S
+            log.warning("commit refused: %s", describe(refusal))
+            return refusal
+        if now < self._next_at or self._source is None:
+            return None
+        due = self._offsets.due()
+        if due:
+            self._next_at = now + EVERY_S
+            self._ask(self._source, due)
+        return None
+
+    def before_revocation(self, places: Sequence[Place]) -> None:
+        """Commit what is safe of these, and wait for it: the next owner starts there."""
+        safe = self._offsets.unacknowledged(places)
+        if not safe or self._source is None:
+            return
+        try:
+            self.on_commit(None, self._source.commit(offsets=_as_partitions(safe), asynchronous=False))
+        except KafkaException as error:
+            # The next owner reads from the last commit, and the stored progress keeps effects single.
+            cause = kafka_error(error)
+            log.warning("not committed before a revocation: %s", describe(cause) if cause else error)
+
+    def finish(self, timeout_s: float) -> bool:
+        """Commit everything that is safe; whether the broker has it all within `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while self._source is not None:
+            missing = self._offsets.unacknowledged(self._offsets.places)
+            if not missing:
+                return True
+            if time.monotonic() >= deadline:
+                break
+            due = self._offsets.due()
+            if due:
+                self._ask(self._source, due)
+            # Serves the callback. Records that come are left for the next owner.
+            self._source.consume(1, 0.1)
+        log.warning("closing with commits unacknowledged")
+        return False
+
+    def _ask(self, source: Source, due: Mapping[Place, int]) -> None:
+        try:
+            source.commit(offsets=_as_partitions(due), asynchronous=True)
+        except KafkaException as error:
+            self._refusal = kafka_error(error) or KafkaError(KafkaError._FAIL, str(error))
+        else:
+            self._offsets.asked(due)
+
+
+def _as_partitions(offsets: Mapping[Place, int]) -> list[TopicPartition]:
+    return [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]

@@ -1,0 +1,150 @@
+"""What a failure leads to: when to try again, when to give up, when to stop. Pure, given `now`.
+
+Times are seconds since the epoch, because a retry that is stored outlives the process that planned it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gdsconsole.kafka.errors import FailureKind, InvalidMessage
+from gdsconsole.kafka.steps import PartitionId
+
+MAX_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The record a partition stands at. `attempt` counts failed tries from 1."""
+
+    partition: PartitionId
+    offset: int
+    kind: FailureKind
+    attempt: int
+    first_failed_at: float
+    last_failed_at: float
+    next_try_at: float
+    error_type: str
+    error: str
+
+
+class FailureStore(Protocol):
+    """Keeps failures where the next owner of a partition finds them."""
+
+    def load(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, Failure]: ...
+    def save(self, failure: Failure) -> None: ...
+    def clear(self, partition: PartitionId) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`max_retries` tries of a record that fails for no known reason, `2**attempt` s apart.
+
+    Transient failures are retried for ever, from `transient_base_s` doubling up to `transient_cap_s`,
+    between half and all of it at random, so that copies don't come back in step.
+    """
+
+    max_retries: int = 3
+    transient_base_s: float = 0.5
+    transient_cap_s: float = 60.0
+
+
+def next_failure(
+    earlier: Failure | None,
+    *,
+    partition: PartitionId,
+    offset: int,
+    error: BaseException,
+    kind: FailureKind,
+    policy: RetryPolicy,
+    now: float,
+    jitter: float,
+) -> Failure:
+    """The failure as it stands after one more try; `jitter` is between 0 and 1.
+
+    Attempts of one record and one kind add up. A transient failure in between doesn't use up the tries
+    of an unknown one, and isn't cut short by them.
+    """
+    same = earlier is not None and earlier.offset == offset and earlier.kind is kind
+    attempt = earlier.attempt + 1 if same and earlier is not None else 1
+    if kind is FailureKind.TRANSIENT:
+        # 2**20 half seconds are beyond any cap, and a float has an end.
+        full = min(policy.transient_cap_s, policy.transient_base_s * 2.0 ** min(attempt - 1, 20))
+        delay = full * (0.5 + 0.5 * jitter)
+    else:
+        delay = 2.0**attempt
+    return Failure(
+        partition=partition,
+        offset=offset,
+        kind=kind,
+        attempt=attempt,
+        first_failed_at=earlier.first_failed_at if same and earlier is not None else now,
+        last_failed_at=now,
+        next_try_at=now + delay,
+        error_type=type(error).__name__,
+        error=reason_of(error),
+    )
+
+
+def is_exhausted(failure: Failure, policy: RetryPolicy) -> bool:
+    """Whether the record has had its tries and is to be dead-lettered."""
+    return failure.kind is FailureKind.UNKNOWN and failure.attempt >= policy.max_retries
+
+
+def reason_of(error: BaseException) -> str:
+    """One line for people; cut, because an error may quote a payload."""
+    text = error.reason if isinstance(error, InvalidMessage) else str(error)
+    line = " ".join(text.split()) or type(error).__name__
+    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """When dead letters of one partition stop the pipeline.
+
+    Within `window_s`: more than `max_dead_letters`, or more than `max_ratio` of at least `min_records`
+    records. The minimum lets a small burst of bad records through whatever its share is.
+    """
+
+    window_s: float = 60.0
+    max_dead_letters: int = 10_000
+    max_ratio: float = 0.5
+    min_records: int = 1_000
+
+
+class Breaker:
+    """The last window's records and dead letters of one partition, by second."""
+
+    def __init__(self, policy: BreakerPolicy) -> None:
+        self._policy = policy
+        self._seconds: deque[tuple[int, int, int]] = deque()
+        self._records = 0
+        self._dead = 0
+
+    def observe(self, *, records: int, dead_letters: int, now: float) -> str | None:
+        """Count a batch; the reason to stop, or None."""
+        second = int(now)
+        if self._seconds and self._seconds[-1][0] == second:
+            _, counted, dead = self._seconds.pop()
+            self._seconds.append((second, counted + records, dead + dead_letters))
+        else:
+            self._seconds.append((second, records, dead_letters))
+        self._records += records
+        self._dead += dead_letters
+        while self._seconds[0][0] <= now - self._policy.window_s:
+            _, counted, dead = self._seconds.popleft()
+            self._records -= counted
+            self._dead -= dead
+        return self._verdict()
+
+    def _verdict(self) -> str | None:
+        policy = self._policy
+        window = f"in {policy.window_s:g} s"
+        if self._dead > policy.max_dead_letters:
+            return f"{self._dead} dead letters {window}, more than {policy.max_dead_letters}"
+        if self._records >= policy.min_records and self._dead > policy.max_ratio * self._records:
+            return f"{self._dead} of {self._records} records {window} were dead letters"
+        return None

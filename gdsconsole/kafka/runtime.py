@@ -1,0 +1,303 @@
+"""The pipeline runtime: one copy of a consumer group's work, on one thread.
+
+`run_once` polls, hands the batch on (`handling.py`), and commits what is safe. Everything that can
+take long, or fail, is retried from here: polling never stops for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from gdsconsole.kafka.assignment import Assignment, Held, Identify, Phase
+from gdsconsole.kafka.batching import fill, next_limit, offset_of, place_of
+from gdsconsole.kafka.clients import ClientHooks, Record, Source
+from gdsconsole.kafka.commits import Committer
+from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
+from gdsconsole.kafka.decoding import Decoder
+from gdsconsole.kafka.errors import FailureKind, FencedError, classify, classify_kafka, describe
+from gdsconsole.kafka.failures import FailureStore, reason_of
+from gdsconsole.kafka.handling import BatchHandler, Halt, Policies
+from gdsconsole.kafka.offsets import OffsetTracker
+from gdsconsole.kafka.status import Counters, Meter, Snapshot, State
+from gdsconsole.kafka.steps import Step
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.5
+TICK_S = 1.0
+CLOSE_TIMEOUT_S = 10.0
+# Longer than a heartbeat's interval: by then a member that was evicted knows it.
+AFTER_EVICTION_S = 5.0
+# A trouble the client doesn't mention again for so long is over.
+TROUBLE_S = 30.0
+WATERMARK_TIMEOUT_S = 2.0
+
+
+class Pipeline:
+    """One copy. `run_once` is a batch; `close` gives the partitions up, or leaves them to a restart.
+
+    `open_source` makes the consumer here, inside the process that uses it. `classify` tells failures
+    apart that this package doesn't know (a locked database). `dead_letters` is None for a pipeline
+    whose decoder takes everything.
+    """
+
+    def __init__(
+        self,
+        *,
+        group: str,
+        open_source: Callable[[ClientHooks], Source],
+        decoder: Decoder,
+        step: Step[Any],
+        dead_letters: DeadLetterWriter | None,
+        failures: FailureStore,
+        identify: Identify,
+        classify: Callable[[BaseException], FailureKind] = classify,
+        policies: Policies | None = None,
+        clock: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self.group = group
+        self.counters = Counters()
+        self.halted: str | None = None
+        self._policies = policies or Policies()
+        self._step = step
+        self._dead_letters = dead_letters
+        self._classify = classify
+        self._clock = clock
+        self._idle_s = idle_s
+        self._limit = self._policies.batch.maximum
+        self._topics: list[str] = []
+        self._draining = False
+        self._trouble: tuple[str, float] = ("", 0.0)
+        self._fatal: KafkaError | None = None
+        self._batch_s: float | None = None
+        self._meter = Meter()
+        self._ticked_at = 0.0
+        self._offsets = OffsetTracker()
+        self._commits = Committer(self._offsets, self.counters, clock)
+        hooks = ClientHooks(on_error=self._on_error, on_commit=self._commits.on_commit)
+        self._source = open_source(hooks)
+        self._commits.use(self._source)
+        self._assignment = Assignment(
+            source=self._source,
+            step=step,
+            offsets=self._offsets,
+            failures=failures,
+            identify=identify,
+            classify=classify,
+            breaker=self._policies.breaker,
+            commit=self._commits.before_revocation,
+            clock=clock,
+        )
+        self._handler = BatchHandler(
+            group=group,
+            decoder=decoder,
+            step=step,
+            dead_letters=dead_letters,
+            assignment=self._assignment,
+            offsets=self._offsets,
+            counters=self.counters,
+            policies=self._policies,
+            classify=classify,
+            clock=clock,
+            jitter=jitter,
+        )
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Read these topics from now on; a list that hasn't changed costs nothing."""
+        wanted = sorted(set(topics))
+        if wanted == self._topics:
+            return
+        self._topics = wanted
+        log.info("%s reads %s", self.group, ", ".join(wanted) or "no topic")
+        if wanted:
+            ours = self._assignment
+            self._source.subscribe(
+                wanted, on_assign=ours.on_assign, on_revoke=ours.on_revoke, on_lost=ours.on_lost
+            )
+        else:
+            self._source.unsubscribe()
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Run until `stop()` or a halt, then commit and close; an error closes without a commit."""
+        in_order = False
+        try:
+            while not stop() and self.halted is None:
+                self.run_once()
+            in_order = True
+        finally:
+            self.close(commit=in_order)
+
+    def run_once(self) -> int:
+        """One batch, or one idle wait; returns how many records and events came.
+
+        Raises `FencedError` when another member took this copy's place in the group, and
+        `KafkaException` when the client can't go on. Nothing may be committed after either.
+        """
+        self._assignment.wake(self._clock())
+        records = fill(
+            self._source, limit=self._limit, linger_s=self._policies.batch.linger_s, idle_s=self._idle_s
+        )
+        if self._fatal is not None:
+            raise _ended_by(self._fatal)
+        if records:
+            began = time.perf_counter()
+            self._take(records)
+            self._batch_s = time.perf_counter() - began
+            self._limit = next_limit(
+                self._policies.batch, limit=self._limit, taken=len(records), took_s=self._batch_s
+            )
+        refusal = self._commits.commit_due()
+        if refusal is not None and classify_kafka(refusal) is not FailureKind.TRANSIENT:
+            # Most likely evicted, and still handed what was prefetched: drop it, and ask again where to
+            # start once the client must have heard of the eviction itself.
+            self._assignment.place_again(
+                self._assignment.partitions, describe(refusal), after_s=AFTER_EVICTION_S
+            )
+        self._tick()
+        return len(records)
+
+    def retry_now(self) -> None:
+        """There is a sign that an outage is over: don't wait any longer for what backs off from it."""
+        self._assignment.wake_all()
+
+    def close(self, *, commit: bool) -> None:
+        """Commit what is safe, if asked, and close. A static member's partitions wait for its restart."""
+        self._draining = True
+        try:
+            if commit:
+                self._commits.finish(CLOSE_TIMEOUT_S)
+            self._commits.stop()
+            if self._dead_letters is not None:
+                self._dead_letters.discard()
+        finally:
+            try:
+                self._step.close()
+            finally:
+                self._source.close()
+
+    def snapshot(self) -> Snapshot:
+        """What this copy is doing; reads counters alone."""
+        now = self._clock()
+        partitions = self._assignment.partitions
+        self.counters.rebalances = self._assignment.rebalances
+        waiting = {held.name: held.reason for held in partitions if held.phase is not Phase.RUNNING}
+        state, reason = self._state(waiting, now)
+        return Snapshot(
+            state=state,
+            reason=reason,
+            partitions=[held.name for held in partitions],
+            waiting=waiting,
+            counters=self.counters.as_dict(),
+            rate_in=self._meter.read(self.counters.processed + self.counters.dead_letters, now),
+            batch_s=self._batch_s,
+            batch_limit=self._limit,
+            last_commit_at=self._commits.last_at,
+            at=now,
+        )
+
+    def _state(self, waiting: dict[str, str], now: float) -> tuple[State, str]:
+        trouble, since = self._trouble
+        if self.halted is not None:
+            return State.HALTED, self.halted
+        if self._draining:
+            return State.DRAINING, ""
+        reasons = [f"{name}: {reason}" for name, reason in waiting.items() if reason]
+        if reasons:
+            return State.BACKOFF, reasons[0]
+        recent = trouble if now - since < TROUBLE_S else ""
+        return (State.RUNNING if self._assignment.known else State.STARTING), recent
+
+    def _take(self, records: list[Record]) -> None:
+        events: list[Record] = []
+        if any(map(type(records[0]).error, records)):
+            events = [record for record in records if record.error() is not None]
+            records = [record for record in records if record.error() is None]
+        try:
+            if records:
+                self._trouble = ("", 0.0)
+                self._handler.handle(records)
+            for event in events:
+                self._on_event(event)
+        except Halt as halt:
+            self.halted = str(halt)
+            log.error("%s halts: %s", self.group, halt)
+
+    def _on_event(self, event: Record) -> None:
+        error = event.error()
+        if error is None:
+            return
+        if error.fatal():
+            raise _ended_by(error)
+        held = self._assignment.get(place_of(event)) if event.topic() else None
+        if error.code() == KafkaError._PARTITION_EOF:
+            if held is not None and held.phase is Phase.RUNNING and offset_of(event) >= held.position:
+                # Nothing but transaction markers is left: committing this leaves no lag of 1 for ever.
+                self._offsets.skip(held.place, offset_of(event))
+                held.position = offset_of(event)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            if held is not None and held.phase is Phase.RUNNING:
+                self._out_of_range(held)
+        else:
+            self._on_error(error)
+            log.warning("%s: %s", self.group, describe(error))
+
+    def _out_of_range(self, held: Held) -> None:
+        """What the partition wanted is gone. Go on where the log is, and say what was lost."""
+        part = TopicPartition(*held.place)
+        try:
+            low, high = self._source.get_watermark_offsets(part, timeout=WATERMARK_TIMEOUT_S, cached=False)
+        except KafkaException as error:
+            self._assignment.place_again([held], reason_of(error))
+            return
+        wanted = held.position
+        if wanted < low:
+            self.counters.lost += low - wanted
+            log.error(
+                "%s lost %d records of %s: %d to %d were deleted before they were read",
+                self.group,
+                low - wanted,
+                held.name,
+                wanted,
+                low - 1,
+            )
+            self._offsets.skip(held.place, low)
+            self._assignment.rewind(held, low)
+        elif wanted > high:
+            # The log ends before what was read of it: truncated, or another topic under the name.
+            log.error("%s: %s ends at %d, before %d", self.group, held.name, high, wanted)
+            self._assignment.start_over(held, high)
+        else:
+            self._assignment.rewind(held, wanted)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._fatal = error
+        self._trouble = (describe(error), self._clock())
+
+    def _tick(self) -> None:
+        now = self._clock()
+        if now - self._ticked_at < TICK_S:
+            return
+        self._ticked_at = now
+        try:
+            self._step.tick(datetime.fromtimestamp(now, UTC))
+        except Exception as error:
+            if self._classify(error) is FailureKind.UNKNOWN:
+                log.exception("%s: the step's tick failed", self.group)
+            self._trouble = (f"{type(error).__name__}: {reason_of(error)}", now)
+
+
+def _ended_by(error: KafkaError) -> Exception:
+    """What a fatal client error is raised as. The client hides a fenced member's code in the text."""
+    if classify_kafka(error) is FailureKind.FENCED or "fenced" in error.str().lower():
+        return FencedError(describe(error))
+    return KafkaException(error)

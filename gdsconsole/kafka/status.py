@@ -1,0 +1,72 @@
+"""What a running copy says of itself."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+
+
+class State(Enum):
+    STARTING = "starting"
+    """Has not been told its partitions yet."""
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    """At least one partition waits for its next try."""
+    HALTED = "halted"
+    """Stopped for a reason that needs a person."""
+    DRAINING = "draining"
+
+
+@dataclass(slots=True)
+class Counters:
+    """Counts since the copy started. `lost` are records that retention deleted before they were read."""
+
+    processed: int = 0
+    dead_letters: int = 0
+    parked: int = 0
+    retries: int = 0
+    batches: int = 0
+    commits: int = 0
+    commit_failures: int = 0
+    fenced: int = 0
+    rebalances: int = 0
+    lost: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy at one moment. Times are seconds since the epoch; None is unknown or never."""
+
+    state: State
+    reason: str
+    partitions: Sequence[str]
+    waiting: Mapping[str, str]  # partitions that don't run, and why
+    counters: Mapping[str, int]
+    rate_in: float | None  # records a second, over about the last second
+    batch_s: float | None  # how long the last batch took
+    batch_limit: int
+    last_commit_at: float | None
+    at: float
+
+
+class Meter:
+    """A count's rate over the last `window_s` seconds. Pure, given `now`."""
+
+    def __init__(self, window_s: float = 1.0) -> None:
+        self._window_s = window_s
+        self._readings: deque[tuple[float, int]] = deque()
+
+    def read(self, count: int, now: float) -> float | None:
+        """The rate between the newest reading that is at least `window_s` old, and now."""
+        self._readings.append((now, count))
+        while len(self._readings) > 2 and self._readings[1][0] <= now - self._window_s:
+            self._readings.popleft()
+        earlier, counted = self._readings[0]
+        if now - earlier < self._window_s:
+            return None
+        return (count - counted) / (now - earlier)
