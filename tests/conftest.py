@@ -21,6 +21,7 @@ from gdsconsole.celery import app as celery_app
 from gdsconsole.devstack import jars, java, ports
 from gdsconsole.devstack.kafka_cluster import BrokerPorts, ClusterLayout, KafkaCluster
 from gdsconsole.devstack.redis_server import RedisServer
+from tests.running_console import RunningConsole
 from tests.waiting import wait_until
 
 BROKERS = 3
@@ -157,3 +158,17 @@ def subprocess_environment(request: pytest.FixtureRequest, settings: Any) -> dic
     request.getfixturevalue("transactional_db")
     name = settings.DATABASES["default"]["NAME"]
     return {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE_URL": f"sqlite:///{name}"}
+
+
+@pytest.fixture(scope="session")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningConsole]:
+    """A console brought up once for the session; see RunningConsole for what it offers.
+
+    A test that kills a part waits until it runs again, so that the next test finds all of them.
+    """
+    running = RunningConsole(tmp_path_factory.mktemp("console") / "var", ports.free(1)[0])
+    try:
+        running.up()
+        yield running
+    finally:
+        running.down()

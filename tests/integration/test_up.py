@@ -1,0 +1,214 @@
+"""`manage.py up`, `status` and `down`, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gdsconsole import access
+from gdsconsole.devstack import ports, processes, run_state
+from gdsconsole.env import ROOT
+from tests.running_console import RunningConsole
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.console, pytest.mark.timeout(600)]
+
+PARTS = {"redis", "kafka-1", "kafka-2", "kafka-3", "web", "worker-pipelines", "worker", "beat"}
+
+
+def test_says_that_it_is_ready_and_who_may_log_in(console: RunningConsole) -> None:
+    assert console.started is not None
+    lines = console.started.stdout.splitlines()
+    assert lines[0] == f"ready {console.url}"
+    assert {tuple(line.split()) for line in lines[1:]} == set(console.users.items())
+    assert set(console.users) == set(access.ROLES)
+    assert "3 Kafka brokers answer" in console.started.stderr
+
+
+def test_status_names_every_part(console: RunningConsole) -> None:
+    status = console.status()
+    assert status["ready"] is True
+    assert status["url"] == console.url
+    assert len(status["kafka_bootstrap_servers"].split(",")) == 3
+    assert status["users"] == console.users
+    assert {part["name"] for part in status["parts"]} == PARTS
+    assert all(part["state"] == "running" and psutil.pid_exists(part["pid"]) for part in status["parts"])
+    assert "users" not in json.loads(console.manage("status", "--json").stdout)
+
+
+def test_nothing_listens_beyond_loopback(console: RunningConsole) -> None:
+    addresses = {
+        connection.laddr[0]
+        for process in run_state.marked(str(console.data_dir))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+    assert addresses
+
+
+def test_secrets_are_for_their_owner_alone(console: RunningConsole) -> None:
+    assert console.data_dir.stat().st_mode & 0o077 == 0
+    for name in ("console.env", "users.json"):
+        assert (console.data_dir / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_up_says_that_it_runs(console: RunningConsole) -> None:
+    again = console.manage("up", "--port", str(console.port))
+    assert again.stdout.splitlines() == [f"ready {console.url}"]
+    assert "already running" in again.stderr
+
+
+def test_readyz_names_the_parts(console: RunningConsole) -> None:
+    with urllib.request.urlopen(f"{console.url}/readyz", timeout=10) as reply:
+        told = json.load(reply)
+    assert told["ok"] is True
+    assert {part["name"] for part in told["parts"]} == {"database", "redis", "kafka", "workers", "pipelines"}
+
+
+def test_a_killed_part_is_started_again(console: RunningConsole) -> None:
+    first = console.pid_of("web")
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: console.state_of("web").pid not in {None, first}, 30, "the web has another process")
+    wait_until(lambda: console.status()["ready"], 60, "all is ready again", every_s=0.5)
+    assert console.state_of("web").restarts >= 1
+
+
+def test_a_killed_broker_is_told_of_and_comes_back(console: RunningConsole) -> None:
+    os.kill(console.pid_of("kafka-2"), signal.SIGKILL)
+    wait_until(lambda: console.state_of("kafka-2").state == "restarting", 5, "the loss is noticed")
+    told = console.status()
+    assert not told["ready"]
+    assert "kafka-2 is restarting" in told["reason"]
+    wait_until(lambda: console.status()["ready"], 90, "all is ready again", every_s=0.5)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[RunningConsole]:
+    """A console of a test's own, of one broker, not yet started."""
+    made = RunningConsole(tmp_path / "var", ports.free(1)[0])
+    yield made
+    processes.kill_all(run_state.leftovers(made.data_dir))
+
+
+def test_data_outlives_a_stop_and_passwords_stay(other: RunningConsole) -> None:
+    other.up(brokers=1)
+    users = other.users
+    other.manage(
+        "shell", "-c", "from django.contrib.auth.models import User; User.objects.create(username='kept')"
+    )
+    other.down()
+    assert not other.status()["ready"]
+    other.up()
+    assert "migrated" not in other.started.stderr if other.started else False
+    assert other.users == users
+    names = other.manage(
+        "shell",
+        "-c",
+        "from django.contrib.auth.models import User; print(*User.objects.values_list('username'))",
+    )
+    assert "kept" in names.stdout
+    other.down()
+
+
+def test_what_a_killed_supervisor_left_is_ended_by_the_next(other: RunningConsole) -> None:
+    other.up(brokers=1)
+    state = run_state.read(other.data_dir)
+    assert state is not None
+    os.kill(state.pid, signal.SIGKILL)
+    wait_until(lambda: not run_state.is_running(other.data_dir), 5, "the lock is free")
+    assert "was killed" in other.status()["reason"]
+    assert run_state.leftovers(other.data_dir)
+    again = other.up()
+    assert "that an earlier console left behind" in again.stderr
+    other.down()
+
+
+def test_ctrl_c_in_the_foreground_leaves_nothing(other: RunningConsole) -> None:
+    other.up(brokers=1)  # chooses the ports and does what a first start does
+    other.down()
+    command = [sys.executable, str(ROOT / "manage.py"), "up", "--no-traffic", "--port", str(other.port)]
+    process = subprocess.Popen(
+        command, env=other.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == f"ready {other.url}\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=90)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    order = [line.split()[0] for line in said.splitlines() if " stopped in " in line]
+    assert order.index("beat") < order.index("web") < order.index("kafka-1") < order.index("redis")
+    assert "killed" not in said.replace("again to kill everything at once", "")
+    assert run_state.leftovers(other.data_dir) == []
+
+
+def test_stopping_in_the_middle_of_a_start_leaves_nothing(other: RunningConsole) -> None:
+    command = [sys.executable, str(ROOT / "manage.py"), "up", "--no-traffic", "--port", str(other.port)]
+    process = subprocess.Popen(command, env=other.environment, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Redis answers" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert run_state.leftovers(other.data_dir) == []
+
+
+def fails_to_start(console: RunningConsole, *words: str, **environ: str) -> str:
+    began = time.monotonic()
+    done = console.manage("up", "--no-traffic", *words, check=False, environ=environ)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - began < 60
+    assert run_state.leftovers(console.data_dir) == []
+    return done.stderr.splitlines()[-1]
+
+
+def test_a_taken_port_is_one_line(other: RunningConsole) -> None:
+    with socket.create_server(("127.0.0.1", other.port)):
+        said = fails_to_start(other, "--port", str(other.port))
+    assert said == (
+        f"up: port {other.port}, needed for the web server, is taken by "
+        f"{psutil.Process().name()} (pid {os.getpid()}): stop it, or choose another: --port P"
+    )
+
+
+def test_an_unreachable_repository_is_one_line(other: RunningConsole, tmp_path: Path) -> None:
+    said = fails_to_start(
+        other,
+        *("--port", str(other.port)),
+        KAFKA_MAVEN_REPOSITORY="http://127.0.0.1:9/maven2",
+        GDS_CACHE_DIR=str(tmp_path / "cache"),
+    )
+    assert said.startswith("up: cannot fetch ")
+    assert "from http://127.0.0.1:9/maven2: " in said
+
+
+def test_a_data_directory_that_cannot_be_written_to_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = fails_to_start(RunningConsole(tmp_path / "file" / "var", 1))
+    assert said.startswith(f"manage.py: the data directory {tmp_path / 'file' / 'var'} can't be written to")
+
+
+def test_status_and_down_without_a_console(tmp_path: Path) -> None:
+    nothing = RunningConsole(tmp_path / "var", 1)
+    told = nothing.status()
+    assert not told["ready"]
+    assert told["parts"] == []
+    assert nothing.manage("down").stderr == "nothing runs\n"
+    assert not nothing.data_dir.exists()
