@@ -9,6 +9,8 @@ PY := .venv/bin/python
 PRODUCTION = env -u DEBUG -u GDS_HTTPS GDS_DATA_DIR=$(CURDIR)/var/check ALLOWED_HOSTS=console.example.org \
 	SECRET_KEY=a-long-value-that-only-this-check-uses-and-nobody-deploys
 
+COMPILE = --quiet --universal --generate-hashes --python-version 3.11 --no-header
+
 .DEFAULT_GOAL := help
 .PHONY: help up down venv venv-dev test browser check lock bench
 
@@ -51,8 +53,8 @@ check: venv-dev
 bench: venv-dev
 	@$(PY) bench/run.py $(BENCH)
 
+# The set for tests is held to the versions that users run.
 lock: venv-dev
-	@for set in requirements requirements-java requirements-dev; do \
-		$(PY) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-			--custom-compile-command "make lock" $$set.in -o $$set.txt || exit 1; \
-	done
+	@.venv/bin/uv pip compile $(COMPILE) requirements.in -o requirements.txt
+	@.venv/bin/uv pip compile $(COMPILE) requirements-java.in -o requirements-java.txt
+	@.venv/bin/uv pip compile $(COMPILE) requirements-dev.in -c requirements.txt -o requirements-dev.txt
