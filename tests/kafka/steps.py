@@ -1,0 +1,91 @@
+"""Steps and stores in memory, for tests of the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from gdsconsole.kafka.errors import FencedError, InvalidMessage
+from gdsconsole.kafka.failures import Failure
+from gdsconsole.kafka.steps import Batch, PartitionId
+
+
+def decode_text(value: bytes | None) -> str:
+    """Texts are good; nothing, and what begins with `bad`, is poison."""
+    if value is None:
+        raise InvalidMessage("the record has no value")
+    if value.startswith(b"bad"):
+        raise InvalidMessage(f"{value.decode()!r} is not good")
+    return value.decode()
+
+
+@dataclass
+class Database:
+    """Survives the processes that use it. Effects and progress change together, or not at all."""
+
+    effects: list[str] = field(default_factory=list)
+    progress: dict[PartitionId, int] = field(default_factory=dict)
+    failures: dict[PartitionId, Failure] = field(default_factory=dict)
+
+
+@dataclass
+class StoreStep:
+    """Writes every value into the database, with the progress. `before` and `after` may raise."""
+
+    database: Database
+    before: Callable[[Batch[str]], None] = lambda batch: None
+    after: Callable[[Batch[str]], None] = lambda batch: None
+    fenced: bool = True
+    batches: list[int] = field(default_factory=list)
+    revocations: list[PartitionId] = field(default_factory=list)
+    is_closed: bool = False
+
+    def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+        return {part: self.database.progress.setdefault(part, 0) for part in partitions}
+
+    def handle(self, batch: Batch[str]) -> bool:
+        self.before(batch)
+        for part, (expected, _) in batch.moves.items():
+            if self.fenced and self.database.progress[part] != expected:
+                raise FencedError(f"{part} is at {self.database.progress[part]}, not {expected}")
+        self.database.effects += batch.values
+        self.database.progress |= {part: reached for part, (_, reached) in batch.moves.items()}
+        self.batches.append(len(batch.values))
+        self.after(batch)
+        return True
+
+    def revoked(self, partitions: Sequence[PartitionId]) -> None:
+        self.revocations += partitions
+
+    def tick(self, now: datetime) -> None:
+        pass
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@dataclass
+class MemoryFailures:
+    """A failure store on the same database."""
+
+    database: Database
+
+    def load(self, partitions: Sequence[PartitionId]) -> dict[PartitionId, Failure]:
+        return {part: self.database.failures[part] for part in partitions if part in self.database.failures}
+
+    def save(self, failure: Failure) -> None:
+        self.database.failures[failure.partition] = failure
+
+    def clear(self, partition: PartitionId) -> None:
+        self.database.failures.pop(partition, None)
+
+
+def known_as(cluster: str = "cluster-1", **topic_ids: str) -> Callable[[Any], dict[str, tuple[str, str]]]:
+    """An `identify` that asks nobody."""
+
+    def identify(topics: Any) -> dict[str, tuple[str, str]]:
+        return {topic: (cluster, topic_ids.get(topic, f"id of {topic}")) for topic in topics}
+
+    return identify
