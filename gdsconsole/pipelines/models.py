@@ -70,8 +70,6 @@ class PipelineCopy(models.Model):
     reason = models.TextField(blank=True)
     partitions = models.JSONField(default=list)
     counters = models.JSONField(default=dict)
-    # When a task was last sent to run this slot, so that a busy queue isn't sent one every tick.
-    requested_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["pipeline", "slot"]

@@ -1,0 +1,124 @@
+"""The pipelines of this console: name -> group, topics, decoder, step.
+
+A new consumer group is a new entry here. Everything is made by the process that runs the copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+
+from dlq.steps import DatabasePark, IndexStep
+from gdsconsole.kafka import cluster, dead_letters
+from gdsconsole.kafka.clients import new_producer
+from gdsconsole.kafka.config import ClientSettings
+from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
+from gdsconsole.kafka.decoding import Decoder, RecordDecoder, ValueDecoder
+from gdsconsole.kafka.errors import TransientError
+from gdsconsole.kafka.handling import Policies
+from gdsconsole.kafka.members import open_member
+from gdsconsole.kafka.runtime import Pipeline
+from gdsconsole.kafka.steps import Step
+from gdsconsole.pipelines.connection import kafka_settings
+from gdsconsole.pipelines.storage import StoredFailures, StoredStep, classify_failure, storage
+from topics import naming
+from topics.models import TopicDefinition
+from topics.steps import RulesStep
+from topics.telemetry import METRIC_DECODER, decode_metric
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSpec:
+    """What a consumer group does. The callables are called in the process of each copy.
+
+    `dead_letter_topic` gives the topic for a source topic's dead letters; None where the decoder takes
+    every record.
+    """
+
+    name: str
+    group: str
+    topics: Callable[[], Sequence[str]]
+    decoder: Callable[[], Decoder]
+    step: Callable[[], Step[Any]]
+    dead_letter_topic: Callable[[str], str] | None
+    policies: Policies = field(default_factory=Policies)
+
+
+def metrics_topics() -> list[str]:
+    """Every enabled topic of metrics; the default one where none is defined."""
+    found = [topic.name for topic in TopicDefinition.objects.metrics()]
+    return found or [f"{settings.GDS_ORGANIZATION}.{naming.METRICS}.production"]
+
+
+def dead_letter_topics() -> list[str]:
+    """Every topic that takes dead letters, those of the topics read now among them."""
+    defined = {topic.name for topic in TopicDefinition.objects.dead_letters()}
+    return sorted(defined | {naming.dead_letter_topic(topic) for topic in metrics_topics()})
+
+
+ALERTING = PipelineSpec(
+    name="alerting",
+    group="gds-alerting",
+    topics=metrics_topics,
+    decoder=lambda: ValueDecoder(decode_metric, quick=METRIC_DECODER.decode),
+    step=lambda: RulesStep(group="gds-alerting"),
+    dead_letter_topic=naming.dead_letter_topic,
+)
+# Has no dead letters of its own: a record it can't read is stored raw.
+DLQ_INDEX = PipelineSpec(
+    name="dlq-index",
+    group="gds-dlq-index",
+    topics=dead_letter_topics,
+    decoder=lambda: RecordDecoder(dead_letters.decode),
+    step=lambda: IndexStep(group="gds-dlq-index"),
+    dead_letter_topic=None,
+)
+CATALOG: Mapping[str, PipelineSpec] = {spec.name: spec for spec in (ALERTING, DLQ_INDEX)}
+
+
+def groups() -> dict[str, str]:
+    """The consumer group of each pipeline, by name."""
+    return {spec.name: spec.group for spec in CATALOG.values()}
+
+
+def build(spec: PipelineSpec, *, slot: int) -> Pipeline:
+    """The running object of a copy, with clients of its own. Raises `WrongClientConfig`."""
+    client = kafka_settings()
+    return Pipeline(
+        group=spec.group,
+        open_source=lambda hooks: open_member(client, group=spec.group, slot=slot, hooks=hooks),
+        decoder=spec.decoder(),
+        step=StoredStep(spec.step()),
+        dead_letters=_writer(spec, client, slot),
+        failures=StoredFailures(spec.group),
+        identify=lambda topics: identify(client, topics),
+        classify=classify_failure,
+        policies=spec.policies,
+    )
+
+
+def identify(client: ClientSettings, topics: Any) -> dict[str, tuple[str, str]]:
+    """(cluster id, topic id) of each topic. Raises `TransientError` for one that isn't there yet."""
+    wanted = set(topics)
+    cluster_id = cluster.cluster_id(client, timeout_s=2.0)
+    ids = cluster.topic_ids(client, wanted, timeout_s=2.0)
+    missing = sorted(wanted - ids.keys())
+    if missing:
+        raise TransientError(f"Kafka at {client.bootstrap_servers} doesn't know {', '.join(missing)}")
+    return {topic: (cluster_id, ids[topic]) for topic in wanted}
+
+
+def _writer(spec: PipelineSpec, client: ClientSettings, slot: int) -> DeadLetterWriter | None:
+    if spec.dead_letter_topic is None:
+        return None
+    park = DatabasePark(cluster_id=lambda: cluster.cluster_id(client, timeout_s=2.0))
+
+    def parked(refused: Any) -> None:
+        with storage():
+            park(refused)
+
+    producer = new_producer(client, client_id=f"{spec.group}-{slot}-dead-letters")
+    return DeadLetterWriter(producer, topic_for=spec.dead_letter_topic, park=parked)

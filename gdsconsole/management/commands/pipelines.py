@@ -1,0 +1,170 @@
+"""`manage.py pipelines`: the consumer groups, from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from gdsconsole import catalog
+from gdsconsole.kafka.errors import WrongClientConfig
+from gdsconsole.live.publish import flush
+from gdsconsole.pipelines import leases, services
+from gdsconsole.pipelines.copies import Outcome, utc_now
+from gdsconsole.pipelines.draining import stop_signals
+from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.services import PipelineRow
+from gdsconsole.pipelines.storage import bound_waits
+from gdsconsole.running import run_copy
+
+EXAMPLES = """
+examples:
+  manage.py pipelines list
+  manage.py pipelines list --json
+  manage.py pipelines run alerting            one copy here, without Celery; Ctrl-C drains it
+  manage.py pipelines pause alerting
+  manage.py pipelines resume alerting         also after it halted
+  manage.py pipelines scale alerting 3
+"""
+# A holder that died elsewhere frees its slot when its lease is over; a little more than that.
+WAIT_FOR_SLOT_S = leases.TTL.total_seconds() + 5
+
+
+class Command(BaseCommand):
+    help = "List, run, pause, resume and scale the consumer groups."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        self._action(actions, "list", "every pipeline, its copies and the partitions they hold")
+        run = self._action(actions, "run", "run one copy in the foreground")
+        run.add_argument("name")
+        run.add_argument("--slot", type=int, help="the copy's number, from 0; else the first that is free")
+        for name, what in (
+            ("pause", "let every copy drain and stop"),
+            ("resume", "start it again, also after it halted"),
+        ):
+            self._action(actions, name, what).add_argument("name")
+        scale = self._action(actions, "scale", "run another number of copies")
+        scale.add_argument("name")
+        scale.add_argument("copies", type=int)
+
+    def _action(self, actions: Any, name: str, what: str) -> Any:
+        action = actions.add_parser(
+            name, help=what, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        action.add_argument("--json", action="store_true", help="the result as JSON on stdout")
+        return action
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        try:
+            services.ensure(groups=catalog.groups())
+            self._do(options)
+        except services.UnknownPipeline as error:
+            raise CommandError(str(error), returncode=2) from error
+        except services.WrongCopies as error:
+            raise CommandError(str(error), returncode=2) from error
+        except WrongClientConfig as error:
+            raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"the database doesn't answer: {error}") from error
+
+    def _do(self, options: dict[str, Any]) -> None:
+        action = options["action"]
+        if action == "run":
+            self._run(options["name"], options["slot"], as_json=options["json"])
+            return
+        if action == "pause":
+            services.pause(name=options["name"])
+        elif action == "resume":
+            services.resume(name=options["name"])
+        elif action == "scale":
+            services.scale(name=options["name"], copies=options["copies"])
+        rows = services.listing(now=utc_now())
+        if action != "list":
+            rows = [row for row in rows if row["name"] == options["name"]]
+        if options["json"]:
+            self.stdout.write(json.dumps([_public(row) for row in rows]))
+        else:
+            self._table(rows)
+
+    def _table(self, rows: list[PipelineRow]) -> None:
+        for row in rows:
+            reason = f"  {row['reason']}" if row["reason"] else ""
+            self.stdout.write(f"{row['name']:<12} {row['group']:<18} {row['state']}{reason}")
+            for copy in row["copies"]:
+                where = f"{copy['host']}:{copy['pid']}" if copy["pid"] else "nobody"
+                rate = "unknown" if copy["rate_in"] is None else f"{copy['rate_in']:.0f}/s"
+                held = f"{len(copy['partitions'])} partitions, {rate}" if copy["pid"] else copy["reason"]
+                self.stdout.write(f"  {copy['slot']:>3}  {copy['state']:<10} {where:<32} {held}")
+
+    def _run(self, name: str, slot: int | None, *, as_json: bool) -> None:
+        pipeline = Pipeline.objects.filter(name=name).first()
+        if pipeline is None or name not in catalog.CATALOG:
+            known = ", ".join(sorted(catalog.CATALOG))
+            raise services.UnknownPipeline(f"there is no pipeline {name!r}; there are: {known}")
+        if slot is not None and slot < 0:
+            raise CommandError(f"--slot: {slot} is not 0 or more", returncode=2)
+        if slot is not None and slot >= pipeline.copies:
+            raise CommandError(
+                f"--slot: {slot} is beyond the {pipeline.copies} copies of {name}; "
+                f"`manage.py pipelines scale {name} {slot + 1}` first",
+                returncode=2,
+            )
+        if not pipeline.is_wanted:
+            why = f"halted: {pipeline.halted_reason}" if pipeline.halted_reason else "paused"
+            raise CommandError(f"{name} is {why}; `manage.py pipelines resume {name}` first")
+        with stop_signals(signal.SIGTERM, signal.SIGINT) as signals:
+            bound_waits()
+            deadline = time.monotonic() + WAIT_FOR_SLOT_S
+            said = False
+            while not signals.asked:
+                for number in range(pipeline.copies) if slot is None else (slot,):
+                    ran = run_copy(name, number, stop=lambda: "asked to stop" if signals.asked else "")
+                    if ran is not None:
+                        flush()
+                        self._finish(ran.ended, ran.why, name, number, as_json=as_json)
+                        return
+                if time.monotonic() > deadline:
+                    raise CommandError(f"{name}: {_holders(pipeline, slot)}")
+                if not said:
+                    sys.stderr.write(f"waiting: {_holders(pipeline, slot)}\n")
+                    said = True
+                time.sleep(1)
+
+    def _finish(self, ended: Outcome | None, why: str, name: str, slot: int, *, as_json: bool) -> None:
+        outcome = ended or Outcome.FAILED
+        if as_json:
+            result = {"name": name, "slot": slot, "outcome": outcome.name.lower(), "reason": why}
+            self.stdout.write(json.dumps(result))
+        if outcome not in {Outcome.DRAINED, Outcome.UNWANTED}:
+            raise CommandError(f"{name}/{slot} {outcome.value}: {why}")
+        sys.stderr.write(f"{name}/{slot} {outcome.value}: {why}\n")
+
+
+def _public(row: PipelineRow) -> dict[str, Any]:
+    fields = ("slot", "host", "pid", "state", "reason", "partitions", "rate_in")
+    copies = [{name: dict(copy)[name] for name in fields} for copy in row["copies"]]
+    return {
+        "name": row["name"],
+        "group": row["group"],
+        "state": row["state"],
+        "reason": row["reason"],
+        "wanted_copies": row["wanted_copies"],
+        "copies": copies,
+    }
+
+
+def _holders(pipeline: Pipeline, slot: int | None) -> str:
+    held = PipelineCopy.objects.filter(pipeline=pipeline, expires_at__gt=utc_now())
+    held = held.filter(slot__lt=pipeline.copies) if slot is None else held.filter(slot=slot)
+    return (
+        ", ".join(f"slot {copy.slot} is held by {copy.host}:{copy.pid}" for copy in held) or "no slot is free"
+    )

@@ -1,0 +1,52 @@
+"""How a running copy learns that it should drain."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class SharedFlag:
+    """One byte that a process shares with the children it forks.
+
+    Made before the fork. A lock, or an event that has one inside, could be held for ever by a child
+    that was killed in the middle of asking; a byte can't.
+    """
+
+    def __init__(self) -> None:
+        self._byte = mmap.mmap(-1, 1)
+
+    def set(self) -> None:
+        self._byte[0] = 1
+
+    def is_set(self) -> bool:
+        return self._byte[0] == 1
+
+
+class StopSignals:
+    """Whether the process was asked to stop: the first signal asks for a drain, the second ends it."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        if self.asked:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.asked = True
+
+
+@contextmanager
+def stop_signals(*numbers: signal.Signals) -> Iterator[StopSignals]:
+    """Handle these signals as `StopSignals`, and give them back afterwards. Main thread only."""
+    asked = StopSignals()
+    earlier = {number: signal.signal(number, asked) for number in numbers}
+    try:
+        yield asked
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

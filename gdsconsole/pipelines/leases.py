@@ -1,0 +1,160 @@
+"""One holder for each slot of a pipeline.
+
+A lease is a row with a token that grows with every claim. A holder that was replaced finds another
+token there and stops; should it write before it looks, the progress it starts from isn't stored any
+more and its transaction fails. So the lease keeps order, and nothing depends on it for correctness.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+from django.db.models import F
+
+from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+
+TTL = timedelta(seconds=15)
+RENEW_EVERY = timedelta(seconds=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process. `pid_space` and `pid_started` tell it from others with its number."""
+
+    host: str
+    pid: int
+    pid_space: str
+    pid_started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    copy_id: int
+    name: str
+    slot: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a holder says of itself; `partitions` are `topic-number`."""
+
+    state: PipelineCopy.State
+    reason: str
+    partitions: list[str]
+    counters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What the holder of a slot is to do. `reason` says why it isn't wanted."""
+
+    is_wanted: bool
+    reason: str
+
+
+def this_process() -> Holder:
+    """The holder that the running process is."""
+    pid = os.getpid()
+    return Holder(socket.gethostname(), pid, _pid_space(), psutil.Process(pid).create_time())
+
+
+def claim(*, name: str, slot: int, holder: Holder, now: datetime, ttl: timedelta = TTL) -> Lease | None:
+    """Take the slot if it is free, or if its holder is known to be dead; None if it is held.
+
+    Raises Pipeline.DoesNotExist.
+    """
+    pipeline = Pipeline.objects.get(name=name)
+    copy, _ = PipelineCopy.objects.get_or_create(pipeline=pipeline, slot=slot)
+    if copy.is_held(now) and not is_dead(copy):
+        return None
+    # Of two that see it free, the token lets one through.
+    taken = PipelineCopy.objects.filter(pk=copy.pk, token=copy.token).update(
+        token=F("token") + 1,
+        host=holder.host,
+        pid=holder.pid,
+        pid_space=holder.pid_space,
+        pid_started=holder.pid_started,
+        claimed_at=now,
+        heartbeat_at=now,
+        expires_at=now + ttl,
+        state=PipelineCopy.State.STARTING,
+        reason="",
+        partitions=[],
+        counters={},
+    )
+    return Lease(copy.pk, name, slot, copy.token + 1) if taken else None
+
+
+def renew(*, lease: Lease, heartbeat: Heartbeat, now: datetime, ttl: timedelta = TTL) -> Desired | None:
+    """Extend the lease, leave the heartbeat, and read what is wanted; None when the lease is lost.
+
+    A lease that is over but that nobody took is renewed: there is no one to make way for.
+    """
+    kept = PipelineCopy.objects.filter(pk=lease.copy_id, token=lease.token).update(
+        expires_at=now + ttl,
+        heartbeat_at=now,
+        state=heartbeat.state,
+        reason=heartbeat.reason,
+        partitions=heartbeat.partitions,
+        counters=heartbeat.counters,
+    )
+    if not kept:
+        return None
+    pipeline = Pipeline.objects.get(name=lease.name)
+    if pipeline.halted_reason:
+        return Desired(is_wanted=False, reason="halted")
+    if pipeline.state != Pipeline.State.RUNNING:
+        return Desired(is_wanted=False, reason=pipeline.state)
+    if lease.slot >= pipeline.copies:
+        return Desired(is_wanted=False, reason=f"scaled to {pipeline.copies}")
+    return Desired(is_wanted=True, reason="")
+
+
+def release(*, lease: Lease, now: datetime, reason: str = "") -> bool:
+    """Free the slot at once; whether it was still ours."""
+    freed = PipelineCopy.objects.filter(pk=lease.copy_id, token=lease.token).update(
+        token=F("token") + 1,
+        expires_at=now,
+        heartbeat_at=now,
+        pid=None,
+        state=PipelineCopy.State.STOPPED,
+        reason=reason,
+        partitions=[],
+    )
+    return bool(freed)
+
+
+def is_dead(copy: PipelineCopy) -> bool:
+    """Whether the holder is a process of this very machine and container, and gone.
+
+    Of a process elsewhere nothing is known until its lease is over.
+    """
+    if copy.pid is None or copy.pid_space != _pid_space():
+        return False
+    try:
+        process = psutil.Process(copy.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        return copy.pid_started is not None and abs(process.create_time() - copy.pid_started) > 1
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
+
+
+@cache
+def _pid_space() -> str:
+    """Names the kernel and the process namespace in which a process id means something."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return f"{socket.gethostname()} {int(psutil.boot_time())}"

@@ -1,0 +1,170 @@
+"""What people and the reconciler do to pipelines, and how they are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TypedDict
+
+from django.db import transaction
+
+from gdsconsole.pipelines.leases import is_dead
+from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+
+MAX_COPIES = 64
+MAX_REASON = 2_000
+
+
+class UnknownPipeline(LookupError):
+    """There is no pipeline of this name; the message lists those there are."""
+
+
+class WrongCopies(ValueError):
+    """A number of copies that can't be run."""
+
+
+class CopyRow(TypedDict):
+    slot: int
+    host: str | None
+    pid: int | None
+    state: str
+    reason: str
+    partitions: list[str]
+    rate_in: float | None
+    counters: dict[str, object]
+    heartbeat_at: datetime | None
+
+
+class PipelineRow(TypedDict):
+    name: str
+    group: str
+    state: str
+    reason: str
+    wanted_copies: int
+    copies: list[CopyRow]
+
+
+def ensure(*, groups: dict[str, str]) -> None:
+    """Make the row of every pipeline, by name, that has none; what is there stays as people left it."""
+    missing = groups.keys() - set(Pipeline.objects.values_list("name", flat=True))
+    for name in sorted(missing):
+        Pipeline.objects.get_or_create(name=name, defaults={"group": groups[name]})
+
+
+def pause(*, name: str) -> Pipeline:
+    """Every copy drains, commits and stops. Raises UnknownPipeline."""
+    return _change(name, state=Pipeline.State.PAUSED)
+
+
+def resume(*, name: str) -> Pipeline:
+    """Its copies are started again, also when it was halted. Raises UnknownPipeline."""
+    return _change(name, state=Pipeline.State.RUNNING, halted_reason="", halted_at=None)
+
+
+def scale(*, name: str, copies: int) -> Pipeline:
+    """Run this many copies. Raises UnknownPipeline, WrongCopies."""
+    if not 1 <= copies <= MAX_COPIES:
+        raise WrongCopies(f"copies: {copies} is not between 1 and {MAX_COPIES}; to stop a pipeline, pause it")
+    return _change(name, copies=copies)
+
+
+def halt(*, name: str, reason: str, now: datetime) -> None:
+    """Stop every copy until someone resumes the pipeline. The first reason is kept."""
+    Pipeline.objects.filter(name=name, halted_reason="").update(
+        halted_reason=reason[:MAX_REASON] or "unknown", halted_at=now, updated_at=now
+    )
+
+
+def missing_slots(*, now: datetime) -> list[tuple[str, int]]:
+    """The (name, slot) of every copy that should run and that nobody holds."""
+    held = {
+        (copy.pipeline_id, copy.slot)
+        for copy in PipelineCopy.objects.filter(expires_at__gt=now)
+        if not is_dead(copy)
+    }
+    return [
+        (pipeline.name, slot)
+        for pipeline in Pipeline.objects.all()
+        if pipeline.is_wanted
+        for slot in range(pipeline.copies)
+        if (pipeline.pk, slot) not in held
+    ]
+
+
+def listing(*, now: datetime) -> list[PipelineRow]:
+    """Every pipeline with its wanted copies, and those that are still to stop."""
+    rows = []
+    for pipeline in Pipeline.objects.prefetch_related("slots"):
+        by_slot = {copy.slot: copy for copy in pipeline.slots.all()}
+        lingering = [slot for slot, copy in by_slot.items() if slot >= pipeline.copies and copy.is_held(now)]
+        slots = sorted({*range(pipeline.copies), *lingering})
+        copies = [_copy_row(slot, by_slot.get(slot), now) for slot in slots]
+        state, reason = _state(pipeline, copies)
+        rows.append(
+            PipelineRow(
+                name=pipeline.name,
+                group=pipeline.group,
+                state=state,
+                reason=reason,
+                wanted_copies=pipeline.copies,
+                copies=copies,
+            )
+        )
+    return rows
+
+
+def _copy_row(slot: int, copy: PipelineCopy | None, now: datetime) -> CopyRow:
+    if copy is None or not copy.is_held(now):
+        return CopyRow(
+            slot=slot,
+            host=None,
+            pid=None,
+            state=PipelineCopy.State.STOPPED.value,
+            reason=copy.reason if copy else "",
+            partitions=[],
+            rate_in=None,
+            counters={},
+            heartbeat_at=copy.heartbeat_at if copy else None,
+        )
+    return CopyRow(
+        slot=slot,
+        host=copy.host,
+        pid=copy.pid,
+        state=copy.state,
+        reason=copy.reason,
+        partitions=copy.partitions,
+        rate_in=copy.counters.get("rate_in"),
+        counters=copy.counters,
+        heartbeat_at=copy.heartbeat_at,
+    )
+
+
+def _state(pipeline: Pipeline, copies: Iterable[CopyRow]) -> tuple[str, str]:
+    """The pipeline's state in one word: what people decided, else its worst copy's."""
+    if pipeline.halted_reason:
+        return "halted", pipeline.halted_reason
+    if pipeline.state == Pipeline.State.PAUSED:
+        return "paused", ""
+    rows = list(copies)
+    waiting = [row for row in rows if row["state"] == PipelineCopy.State.BACKOFF]
+    if waiting:
+        return "backoff", waiting[0]["reason"]
+    absent = [row for row in rows if row["state"] == PipelineCopy.State.STOPPED]
+    if absent:
+        return "starting", f"{len(rows) - len(absent)} of {len(rows)} copies run"
+    if any(row["state"] == PipelineCopy.State.STARTING for row in rows):
+        return "starting", ""
+    return "running", next((row["reason"] for row in rows if row["reason"]), "")
+
+
+@transaction.atomic
+def _change(name: str, **fields: object) -> Pipeline:
+    try:
+        pipeline = Pipeline.objects.select_for_update().get(name=name)
+    except Pipeline.DoesNotExist:
+        known = ", ".join(Pipeline.objects.values_list("name", flat=True)) or "none yet"
+        raise UnknownPipeline(f"there is no pipeline {name!r}; there are: {known}") from None
+    for field, value in fields.items():
+        setattr(pipeline, field, value)
+    pipeline.save(update_fields=[*fields, "updated_at"])
+    return pipeline

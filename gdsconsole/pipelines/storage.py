@@ -1,0 +1,141 @@
+"""The database as something that may be away for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import redis
+from django.db import InterfaceError, OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from gdsconsole.kafka.errors import FailureKind, TransientError, classify
+from gdsconsole.kafka.failures import Failure
+from gdsconsole.kafka.steps import Batch, PartitionId, Step
+from gdsconsole.pipelines.models import PartitionFailure
+
+# What a lock may keep a pipeline from polling; it tries again, paused, for as long as it takes.
+LOCK_TIMEOUT_MS = 1_000
+STATEMENT_TIMEOUT_MS = 60_000
+
+classify_failure = partial(
+    classify, transient=(OperationalError, InterfaceError, redis.ConnectionError, redis.TimeoutError)
+)
+
+
+class StorageUnavailable(TransientError):
+    """The database is locked or away."""
+
+
+@contextmanager
+def storage() -> Iterator[None]:
+    """Makes an outage of the database a `TransientError`, and the next use of it a new connection."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        if not connection.in_atomic_block:
+            connection.close()
+        raise StorageUnavailable(f"database: {error}") from error
+
+
+def bound_waits() -> None:
+    """Let no lock hold this process up for longer than a pipeline may go without polling."""
+    connection_created.connect(_bound, dispatch_uid="pipelines-bound-waits")
+    connection.close()
+
+
+def unbound_waits() -> None:
+    """The inverse of `bound_waits`."""
+    connection_created.disconnect(_bound, dispatch_uid="pipelines-bound-waits")
+    connection.close()
+
+
+def _bound(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}")
+        elif connection.vendor == "postgresql":
+            cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
+            cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
+
+
+class StoredStep:
+    """A step whose outages of the database are transient, whatever it raises for them."""
+
+    def __init__(self, step: Step[Any]) -> None:
+        self._step = step
+
+    def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+        with storage():
+            return self._step.assigned(partitions)
+
+    def handle(self, batch: Batch[Any]) -> bool:
+        with storage():
+            return self._step.handle(batch)
+
+    def revoked(self, partitions: Sequence[PartitionId]) -> None:
+        self._step.revoked(partitions)
+
+    def tick(self, now: datetime) -> None:
+        with storage():
+            self._step.tick(now)
+
+    def close(self) -> None:
+        self._step.close()
+
+
+class StoredFailures:
+    """The failures of a group in the database, where the next owner of a partition finds them."""
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+
+    def load(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, Failure]:
+        wanted = set(partitions)
+        rows = PartitionFailure.objects.filter(group=self._group, topic__in={part.topic for part in wanted})
+        with storage():
+            found = [_from_row(row) for row in rows]
+        return {failure.partition: failure for failure in found if failure.partition in wanted}
+
+    def save(self, failure: Failure) -> None:
+        with storage():
+            PartitionFailure.objects.update_or_create(
+                group=self._group,
+                **failure.partition._asdict(),
+                defaults={
+                    "offset": failure.offset,
+                    "kind": failure.kind.value,
+                    "attempt": failure.attempt,
+                    "first_failed_at": _as_datetime(failure.first_failed_at),
+                    "last_failed_at": _as_datetime(failure.last_failed_at),
+                    "next_try_at": _as_datetime(failure.next_try_at),
+                    "error_type": failure.error_type,
+                    "error": failure.error,
+                },
+            )
+
+    def clear(self, partition: PartitionId) -> None:
+        with storage():
+            PartitionFailure.objects.filter(group=self._group, **partition._asdict()).delete()
+
+
+def _from_row(row: PartitionFailure) -> Failure:
+    return Failure(
+        partition=PartitionId(row.topic, row.partition, row.topic_id, row.cluster_id),
+        offset=row.offset,
+        kind=FailureKind(row.kind),
+        attempt=row.attempt,
+        first_failed_at=row.first_failed_at.timestamp(),
+        last_failed_at=row.last_failed_at.timestamp(),
+        next_try_at=row.next_try_at.timestamp(),
+        error_type=row.error_type,
+        error=row.error,
+    )
+
+
+def _as_datetime(moment: float) -> datetime:
+    return datetime.fromtimestamp(moment, UTC)

@@ -1,0 +1,43 @@
+"""Starting a copy of a pipeline in this process, under Celery or without it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from gdsconsole import catalog
+from gdsconsole.live.publish import publish
+from gdsconsole.pipelines import leases, services
+from gdsconsole.pipelines.copies import CopyLoop, utc_now
+
+log = logging.getLogger(__name__)
+
+
+def run_copy(name: str, slot: int, *, stop: Callable[[], str]) -> CopyLoop | None:
+    """Claim the slot and run its copy until it ends; None where another process holds the slot.
+
+    `stop` says why to drain, or nothing. The answer's `ended` and `why` say how it came out.
+    """
+    spec = catalog.CATALOG[name]
+    services.ensure(groups=catalog.groups())
+    lease = leases.claim(name=name, slot=slot, holder=leases.this_process(), now=utc_now())
+    if lease is None:
+        return None
+    log.info("%s/%d starts", name, slot)
+    try:
+        pipeline = catalog.build(spec, slot=slot)
+    except BaseException as error:
+        leases.release(lease=lease, now=utc_now(), reason=f"{type(error).__name__}: {error}")
+        raise
+    loop = CopyLoop(
+        lease=lease,
+        group=spec.group,
+        pipeline=pipeline,
+        topics=spec.topics,
+        stop=stop,
+        publish=publish,
+        clock=utc_now,
+    )
+    outcome = loop.run()
+    log.info("%s/%d ends: %s: %s", name, slot, outcome.value, loop.why)
+    return loop

@@ -1,0 +1,91 @@
+"""Pipelines under Celery: a long task for each copy, and the one that sees to it that they run.
+
+A pipeline task is acknowledged before it runs: with a late acknowledgement, Redis hands a task that
+outlives the visibility timeout to a second worker. A worker that dies loses the task, and the
+reconciler sends another.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from celery import current_app, shared_task
+from celery.signals import worker_shutting_down
+from kombu.exceptions import ChannelError
+
+from gdsconsole import catalog
+from gdsconsole.live.publish import flush
+from gdsconsole.pipelines import services
+from gdsconsole.pipelines.copies import utc_now
+from gdsconsole.pipelines.draining import SharedFlag, stop_signals
+from gdsconsole.pipelines.storage import bound_waits
+from gdsconsole.running import run_copy
+
+QUEUE = "pipelines"
+# Longer than a busy worker takes to pick a task up, short enough that a stale one is never run.
+EXPIRES_S = 6
+# No limit would mean the limit of every other task; this is ten years.
+TIME_LIMIT_S = 10 * 365 * 86_400
+
+# Made when the worker imports its tasks, before it forks: the parent sets it, the children see it.
+_worker_is_stopping = SharedFlag()
+
+
+@worker_shutting_down.connect
+def drain_pipelines(**_: Any) -> None:
+    """A warm shutdown waits for running tasks and doesn't tell them; this does."""
+    _worker_is_stopping.set()
+
+
+@shared_task(
+    name="gdsconsole.run_pipeline",
+    queue=QUEUE,
+    acks_late=False,
+    ignore_result=True,
+    time_limit=TIME_LIMIT_S,
+)
+def run_pipeline(name: str, slot: int) -> str:
+    """Run one copy in this worker child until it is drained; at once over where the slot is held."""
+    parent = os.getppid()
+    # Whoever signals the whole process group means the children too.
+    with stop_signals(signal.SIGTERM) as signals:
+
+        def stop() -> str:
+            if signals.asked or _worker_is_stopping.is_set():
+                return "the worker is stopping"
+            # Nobody would wait for this child, or ever tell it to stop.
+            return "" if os.getppid() == parent else "the worker is gone"
+
+        bound_waits()
+        ran = run_copy(name, slot, stop=stop)
+    flush()
+    return ran.ended.value if ran is not None and ran.ended is not None else "held"
+
+
+@shared_task(name="gdsconsole.reconcile_pipelines", ignore_result=True, time_limit=30)
+def reconcile_pipelines() -> int:
+    """Send a task for every copy that should run and doesn't; how many were sent.
+
+    Sending one too many does no harm: it finds the slot held. Only a queue that nobody reads is kept
+    from growing.
+    """
+    services.ensure(groups=catalog.groups())
+    missing = [slot for slot in services.missing_slots(now=utc_now()) if slot[0] in catalog.CATALOG]
+    if not missing or _queued() >= len(missing):
+        return 0
+    for name, slot in missing:
+        run_pipeline.apply_async((name, slot), expires=EXPIRES_S)
+    return len(missing)
+
+
+def _queued() -> int:
+    """Tasks that wait for a worker; those that expired among them, until a worker drops them."""
+    with current_app.connection_for_write() as connection:
+        try:
+            channel: Any = connection.default_channel
+            declared = channel.queue_declare(QUEUE, passive=True)
+        except ChannelError:
+            return 0
+        return int(declared.message_count)
