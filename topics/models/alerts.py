@@ -14,7 +14,7 @@ from django.db.models import Case, IntegerField, Q, Value, When
 from django.urls import reverse
 
 from topics.naming import MAX_LENGTH as MAX_TOPIC_NAME
-from topics.telemetry import MAX_NAME
+from topics.telemetry import MAX_NAME, MAX_TAG_VALUE
 
 WEEK_S = 7 * 86_400
 _tag_list = RegexValidator(
@@ -166,8 +166,10 @@ class Alert(models.Model):
     rule = models.ForeignKey(AlertRule, on_delete=models.PROTECT, related_name="alerts")
     fingerprint = models.CharField(max_length=32, help_text="Hash of the labels.")
     labels = models.JSONField()
-    subject = models.CharField(max_length=MAX_NAME, help_text="The instance, group or broker it is about.")
-    environment = models.CharField(max_length=MAX_NAME, blank=True)
+    subject = models.CharField(
+        max_length=MAX_TAG_VALUE, help_text="The instance, group or broker it is about."
+    )
+    environment = models.CharField(max_length=MAX_TAG_VALUE, blank=True)
     state = models.CharField(max_length=8, choices=AlertState.choices)
     severity = models.CharField(max_length=8, choices=Severity.choices)
     metric_name = models.CharField(max_length=MAX_NAME)
