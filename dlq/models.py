@@ -128,6 +128,7 @@ class DeadLetter(models.Model):
     objects: ClassVar[models.Manager[DeadLetter]] = DeadLetterQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view", "change")
         permissions = [
             ("replay_deadletter", "Can send dead letters to their topic again"),
             ("discard_deadletter", "Can discard dead letters"),
@@ -215,6 +216,7 @@ class ReplayRun(models.Model):
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
+        default_permissions = ("view",)
         constraints = [
             models.CheckConstraint(
                 condition=Q(state__in=ReplayRunState.values), name="replay_run_state_is_known"
@@ -258,6 +260,7 @@ class ReplayItem(models.Model):
     same_cause = models.BooleanField(null=True)
 
     class Meta:
+        default_permissions = ("view",)
         constraints = [
             # Whatever the code does, one letter is in one replay at a time.
             models.UniqueConstraint(
@@ -288,12 +291,19 @@ class Replayer(models.Model):
     them from fencing each other out in turns."""
 
     transactional_id = models.CharField(max_length=255, unique=True)
-    holder = models.CharField(max_length=255, blank=True)
+    host = models.CharField(max_length=255, blank=True)
+    # Where `pid` means something, and since when: another kernel, container or process may have the same.
+    pid = models.IntegerField(null=True)
+    pid_space = models.CharField(max_length=255, blank=True)
+    pid_started = models.FloatField(null=True)
     token = models.PositiveBigIntegerField(default=0)
     expires_at = models.DateTimeField()
 
+    class Meta:
+        default_permissions = ("view",)
+
     def __str__(self) -> str:
-        return f"{self.transactional_id} held by {self.holder}"
+        return f"{self.transactional_id} held by {self.host}:{self.pid}"
 
 
 class DeadLetterAction(models.TextChoices):
@@ -323,6 +333,7 @@ class DeadLetterEvent(models.Model):
     at = models.DateTimeField()
 
     class Meta:
+        default_permissions = ("view",)
         ordering = ["id"]
         constraints = [
             # A dead letter published twice comes back once.

@@ -12,8 +12,6 @@ between any two lines, another process goes on from the rows and the ledger:
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -42,6 +40,7 @@ from gdsconsole.kafka.replaying import (
     new_replay_writer,
     partition_counts,
 )
+from gdsconsole.pipelines.leases import this_process
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +209,7 @@ def replay_waiting(client: ClientSettings, *, budget_s: float = 120.0) -> bool:
     ends = time.monotonic() + budget_s
     while waiting_runs().exists():
         token = leases.claim(
-            transactional_id=transactional_id, holder=_holder(), now=datetime.now(UTC), ttl_s=LEASE_S
+            transactional_id=transactional_id, holder=this_process(), now=datetime.now(UTC), ttl_s=LEASE_S
         )
         if token is None:
             return False
@@ -246,11 +245,7 @@ def waiting_runs() -> QuerySet[ReplayRun]:
 def names() -> tuple[str, str]:
     """The fixed transactional id, and the ledger's topic."""
     organization = settings.GDS_ORGANIZATION
-    return f"{organization}-replayer", f"{organization}.replays.production"
-
-
-def _holder() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    return f"{organization}-replayer", f"{organization}.replays.{settings.GDS_ENVIRONMENT}"
 
 
 def _outgoing(item: ReplayItem, partitions: int) -> Outgoing:

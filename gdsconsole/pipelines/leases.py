@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 from django.db.models import F
@@ -32,6 +32,17 @@ class Holder:
     pid: int
     pid_space: str
     pid_started: float
+
+
+class Held(Protocol):
+    """A row that remembers its holder as `Holder` describes one; no pid: nobody holds it."""
+
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def pid_space(self) -> str: ...
+    @property
+    def pid_started(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +143,7 @@ def release(*, lease: Lease, now: datetime, reason: str = "") -> bool:
     return bool(freed)
 
 
-def is_dead(copy: PipelineCopy) -> bool:
+def is_dead(copy: Held) -> bool:
     """Whether the holder is a process of this very machine and container, and gone.
 
     Of a process elsewhere nothing is known until its lease is over.

@@ -17,6 +17,7 @@ from dlq.models import DeadLetter, ReplayItem, ReplayRun
 from dlq.replayer import ClusterKafka, Holding, Replayer
 from gdsconsole.kafka.dead_letters import replay_mark
 from gdsconsole.kafka.replay_ledger import Landed, LedgerPosition
+from gdsconsole.pipelines.leases import Holder
 from tests.dlq.conftest import ReplaySpace
 from tests.factories import make_dead_letter
 from tests.waiting import wait_until
@@ -24,6 +25,8 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.kafka, pytest.mark.django_db(transaction=True)]
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+# On another machine nobody can see from here whether a process is dead: its lease must run out.
+ELSEWHERE = Holder("elsewhere", 7, "another kernel", 0.0)
 METHODS = ("init_transactions", "begin_transaction", "produce", "flush", "commit_transaction")
 # What a clean run of two letters calls on its producer, and then on the database. `flush` is called as
 # often as the delivery takes, so its place is the first call of a group.
@@ -118,7 +121,7 @@ class ForgetfulKafka(MortalKafka):
 def life(kafka: MortalKafka, space: ReplaySpace, number: int, fuse: Fuse | None = None) -> None:
     """One incarnation, until it has nothing left or is killed. Leases of the dead have run out."""
     at = datetime(2100, 1, 1, tzinfo=UTC) + timedelta(hours=number)
-    token = leases.claim(transactional_id=space.transactional_id, holder=f"life {number}", now=at, ttl_s=60)
+    token = leases.claim(transactional_id=space.transactional_id, holder=ELSEWHERE, now=at, ttl_s=60)
     assert token is not None
     mortal = Replayer(kafka, Holding(space.transactional_id, token), clock=lambda: at)
     with pytest.MonkeyPatch.context() as patch:
@@ -186,7 +189,7 @@ def test_without_the_ledger_the_same_kills_send_twice(space: ReplaySpace) -> Non
 WORKER = """
 import django; django.setup()
 from dlq import replayer
-replayer.LEASE_S, replayer.CHUNK_ITEMS = 0.5, 10
+replayer.CHUNK_ITEMS = 10  # the lease stays long: the dead are known to be dead
 from gdsconsole.pipelines.connection import kafka_settings
 print("up", flush=True)
 replayer.replay_waiting(kafka_settings())

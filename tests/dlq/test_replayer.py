@@ -13,12 +13,15 @@ from dlq.replayer import ClusterKafka, Holding, Replayer, _outgoing, replay_wait
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letters import replay_mark
 from gdsconsole.kafka.errors import FencedError
+from gdsconsole.pipelines.leases import Holder
 from tests.dlq.conftest import ReplaySpace
 from tests.factories import make_dead_letter
 
 pytestmark = [pytest.mark.kafka, pytest.mark.django_db(transaction=True)]
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+# On another machine nobody can see from here whether a process is dead: its lease must run out.
+ELSEWHERE = Holder("elsewhere", 7, "another kernel", 0.0)
 
 
 def start(*letters: DeadLetter) -> ReplayRun:
@@ -139,7 +142,7 @@ def test_a_held_lease_leaves_the_work_to_its_holder(space: ReplaySpace) -> None:
     letter = make_dead_letter(topic=space.target)
     start(letter)
     now = datetime.now(UTC)
-    token = leases.claim(transactional_id=space.transactional_id, holder="other", now=now, ttl_s=60)
+    token = leases.claim(transactional_id=space.transactional_id, holder=ELSEWHERE, now=now, ttl_s=60)
     assert token is not None
     replay_waiting(space.client)
     assert reread(letter).state == "replaying"
@@ -153,11 +156,11 @@ def test_a_replaced_replayer_writes_nothing_and_judges_nothing(space: ReplaySpac
     lost, fine = make_dead_letter(topic="gds.gone.production"), make_dead_letter(topic=space.target)
     start(lost, fine)
 
-    def incarnation(holder: str) -> Replayer:
+    def incarnation() -> Replayer:
         # Each claims as if the one before had been silent for too long.
         token = leases.claim(
             transactional_id=space.transactional_id,
-            holder=holder,
+            holder=ELSEWHERE,
             now=datetime(2100, 1, 1, tzinfo=UTC),
             ttl_s=1,
         )
@@ -167,9 +170,9 @@ def test_a_replaced_replayer_writes_nothing_and_judges_nothing(space: ReplaySpac
         )
         return Replayer(kafka, Holding(space.transactional_id, token))
 
-    frozen = incarnation("frozen")
+    frozen = incarnation()
     frozen.recover()
-    newer = incarnation("newer")
+    newer = incarnation()
     newer.recover()
 
     with pytest.raises(FencedError):
