@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.db.models import Count, Max, Q
 from django.http import HttpRequest
+from django.utils import timezone
 
+from topics import services
 from topics.models import OPEN_STATES, Alert, AlertEvent, AlertRule, TopicDefinition
 
 if TYPE_CHECKING:
@@ -104,6 +106,9 @@ class AlertRuleAdmin(RuleAdmin):
                 fired_last=Max("alerts__fired_at"),
             )
         )
+
+    def save_model(self, request: HttpRequest, obj: AlertRule, form: Any, change: bool) -> None:
+        services.save_rule(rule=obj, now=timezone.now())
 
     @admin.display(description="open alerts", ordering="open_count")
     def open_alerts(self, rule: Any) -> int:

@@ -1,0 +1,222 @@
+"""`manage.py topics`: definitions against the cluster."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+from django.utils import timezone
+
+from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
+from topics import services
+from topics.plan import Change, Kind, Plan
+
+EXAMPLES = """
+examples:
+  manage.py topics plan                  what apply would change; exit 0 nothing, 2 something
+  manage.py topics apply                 make the cluster as declared; never deletes a topic
+  manage.py topics drift --json          declared, last applied and live, where they differ
+  manage.py topics check                 the streaming guide's topic checklist
+  manage.py topics export > topics.json
+  manage.py topics import topics.json    a topic that is not in the file stays as it is
+
+JSON:
+  plan    {"changes": [{"topic", "kind", "before", "after", "reason"}], "adjustments": [{"topic", "name",
+          "declared", "applied", "reason"}]}; kind is create, add partitions, alter config or refused
+  apply   the same, each change with "error": null when it was done
+  drift   {"drift": [{"topic", "name", "declared", "applied", "live", "verdict"}], "undeclared": [topic]}
+  check   [{"topic", "check", "passed", "detail"}]; passed is null where nobody knows
+  export  {"version": 1, "topics": [...]}, what import reads
+  import  {"added": [topic], "changed": [...], "unchanged": [...], "not mentioned": [...]}
+"""
+SIGNS = {Kind.CREATE: "+", Kind.ADD_PARTITIONS: "+", Kind.ALTER_CONFIG: "~", Kind.REFUSED: "!"}
+DIFFERS = 2
+
+
+class Command(BaseCommand):
+    help = "Plan, apply, compare, check, export and import the declared topics."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        self._action(actions, "plan", "show what apply would change")
+        self._action(actions, "apply", "change the cluster to what is declared")
+        self._action(actions, "drift", "show where declared, last applied and live differ")
+        self._action(actions, "check", "go through the topic checklist")
+        self._action(actions, "export", "write the definitions as JSON")
+        action = self._action(actions, "import", "declare every topic of an export")
+        action.add_argument("file", metavar="FILE", help="- is standard input")
+
+    def _action(self, actions: Any, name: str, what: str) -> Any:
+        action = actions.add_parser(
+            name, help=what, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        action.add_argument("--json", action="store_true", help="the result as JSON on stdout")
+        return action
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        do = {
+            "plan": self._plan,
+            "apply": self._apply,
+            "drift": self._drift,
+            "check": self._check,
+            "export": self._export,
+            "import": self._import,
+        }[options["action"]]
+        try:
+            do(options)
+        except (KafkaUnavailable, WrongClientConfig) as error:
+            raise CommandError(str(error)) from error
+        except services.WrongDefinitions as error:
+            raise CommandError(f"{options['file']}: nothing was imported\n{error}") from error
+        except DatabaseError as error:
+            raise CommandError(f"the database doesn't answer: {error}") from error
+
+    def _plan(self, options: dict[str, Any]) -> None:
+        plan = services.plan_topics(services.read_cluster())
+        if options["json"]:
+            self._json({"changes": [_change(change) for change in plan.changes], **_adjustments(plan)})
+        else:
+            self._adjusted(plan)
+            for change in plan.changes:
+                self.stdout.write(_line(change))
+            count = len(plan.changes)
+            self.stdout.write(
+                f"{count} change{'s' if count != 1 else ''}, nothing applied"
+                if count
+                else f"the cluster is as declared: {len(plan.wanted)} topics"
+            )
+        if not plan.is_clean:
+            sys.exit(DIFFERS)
+
+    def _apply(self, options: dict[str, Any]) -> None:
+        live = services.read_cluster()
+        plan = services.plan_topics(live)
+        if options["json"]:
+            done = services.apply_topics(plan, live, now=timezone.now())
+            changes = [{**_change(outcome.change), "error": outcome.error} for outcome in done]
+            self._json({"changes": changes, **_adjustments(plan)})
+        else:
+            self._adjusted(plan)
+            done = services.apply_topics(plan, live, now=timezone.now(), report=self._report)
+            if plan.is_clean:
+                self.stdout.write(f"nothing to do: {len(plan.wanted)} topics are as declared")
+        failed = [outcome for outcome in done if outcome.error is not None]
+        if any(outcome.change.kind is not Kind.REFUSED for outcome in failed):
+            raise CommandError(f"{len(failed)} of {len(done)} changes could not be made")
+        if failed:
+            sys.exit(DIFFERS)
+
+    def _report(self, outcome: services.Applied) -> None:
+        said = _line(outcome.change)
+        if outcome.error is not None and outcome.change.kind is not Kind.REFUSED:
+            self.stderr.write(f"{said}\n  failed: {outcome.error}")
+        else:
+            self.stdout.write(said)
+
+    def _drift(self, options: dict[str, Any]) -> None:
+        live = services.read_cluster()
+        states = services.topic_states(live)
+        drifts = [drift for state in states for drift in state.drifts]
+        missing = [state.definition.name for state in states if state.state == "missing"]
+        undeclared = services.undeclared_topics(live)
+        if options["json"]:
+            rows = [{**asdict(drift), "verdict": str(drift.verdict)} for drift in drifts]
+            self._json({"drift": rows, "missing": missing, "undeclared": undeclared})
+        else:
+            for drift in drifts:
+                said = ", ".join(
+                    f"{side} {value if value is not None else 'nothing'}"
+                    for side, value in (
+                        ("declared", drift.declared),
+                        ("applied", drift.applied),
+                        ("live", drift.live),
+                    )
+                )
+                self.stdout.write(f"{drift.topic}  {drift.name}: {said}: {drift.verdict}")
+            for name in missing:
+                self.stdout.write(f"{name}  is declared and not on the cluster")
+            for name in undeclared:
+                self.stdout.write(f"{name}  is on the cluster and not declared")
+            if not drifts and not missing and not undeclared:
+                self.stdout.write(f"no drift: {len(states)} topics are as declared")
+        if drifts or missing:
+            sys.exit(DIFFERS)
+
+    def _check(self, options: dict[str, Any]) -> None:
+        states = services.topic_states(services.read_cluster())
+        rows = [
+            {
+                "topic": state.definition.name,
+                "check": check.name,
+                "passed": check.passed,
+                "detail": check.detail,
+            }
+            for state in states
+            if state.definition.enabled
+            for check in state.checks
+        ]
+        failed = [row for row in rows if not row["passed"]]
+        if options["json"]:
+            self._json(rows)
+        else:
+            for row in rows:
+                mark = "ok  " if row["passed"] else "FAIL"
+                self.stdout.write(f"{mark}  {row['topic']:<32} {row['check']:<28} {row['detail']}")
+            self.stdout.write(f"{len(rows) - len(failed)} of {len(rows)} checks passed")
+        if failed:
+            sys.exit(DIFFERS)
+
+    def _export(self, options: dict[str, Any]) -> None:
+        self.stdout.write(json.dumps(services.export_topics(), indent=2))
+
+    def _import(self, options: dict[str, Any]) -> None:
+        outcome = services.import_topics(_read(options["file"]))
+        if options["json"]:
+            self._json(outcome)
+            return
+        for what, names in outcome.items():
+            for name in names if what != "unchanged" else ():
+                self.stdout.write(f"{what}: {name}")
+        counted = ", ".join(f"{len(names)} {what}" for what, names in outcome.items())
+        self.stdout.write(f"{counted}; `manage.py topics plan` shows what that means for the cluster")
+
+    def _adjusted(self, plan: Plan) -> None:
+        for adjustment in plan.adjustments:
+            self.stderr.write(f"adjusted: {adjustment}")
+
+    def _json(self, result: Any) -> None:
+        self.stdout.write(json.dumps(result))
+
+
+def _line(change: Change) -> str:
+    if change.kind is Kind.CREATE:
+        detail = ", ".join(f"{name} {value}" for name, value in change.after.items())
+    else:
+        detail = ", ".join(f"{name} {change.before[name]} -> {value}" for name, value in change.after.items())
+    refused = f": refused, {change.reason}" if change.reason else ""
+    return f"{SIGNS[change.kind]} {change.kind}  {change.topic}  {detail}{refused}"
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {**asdict(change), "kind": str(change.kind)}
+
+
+def _adjustments(plan: Plan) -> Mapping[str, Any]:
+    return {"adjustments": [asdict(adjustment) for adjustment in plan.adjustments]}
+
+
+def _read(file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file}: {error}") from error
