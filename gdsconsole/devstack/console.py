@@ -166,7 +166,7 @@ class Console:
         with self.progress.step("database migrated"):
             await self.supervisor.run("migrate", parts.manage("migrate", "--noinput", "--verbosity", "0"))
         with self.progress.step("demo users, topic definitions and alert rules"):
-            await self.supervisor.run("seed", parts.manage("seed", "--brokers", str(brokers)))
+            await self.supervisor.run("seed", parts.manage("seed"))
         prepared.mark_done(wishes.data_dir, "database", digest)
 
     async def _static(self) -> None:

@@ -32,18 +32,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--no-users", action="store_true", help="without the four demo users")
-        parser.add_argument(
-            "--brokers",
-            type=int,
-            default=3,
-            metavar="N",
-            help="of the cluster: no topic has more copies (default: 3)",
-        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         with transaction.atomic():
             access.sync_roles()
-            topics = seed.install_guide_definitions(brokers=options["brokers"])
+            topics = seed.install_guide_definitions()
             rules = seed.install_default_rules()
         users = 0 if options["no_users"] else make_demo_users(settings.GDS_DATA_DIR)
         self.stderr.write(f"added {users} users, {topics} topic definitions, {rules} alert rules")
