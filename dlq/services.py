@@ -21,6 +21,7 @@ from dlq.models import (
     ReplayItem,
     ReplayRun,
 )
+from dlq.summary import publish_summary
 
 MAX_SELECTION = 10_000
 _CHUNK = 500
@@ -196,6 +197,7 @@ def _claim(letters: Sequence[DeadLetter], to_state: DeadLetterState, events: lis
     if moved != len(letters):
         raise NothingDone("someone else decided about these dead letters just now; nothing was changed")
     DeadLetterEvent.objects.bulk_create(events, batch_size=_CHUNK)
+    publish_summary()
 
 
 def _lock(ids: Sequence[int]) -> list[DeadLetter]:

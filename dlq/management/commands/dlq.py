@@ -1,0 +1,274 @@
+"""`manage.py dlq`: dead letters from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from dlq import services
+from dlq.content import one_line
+from dlq.filters import WAITING, filter_names, filtered
+from dlq.models import DeadLetter, ReplayItem
+from dlq.presenting import letter_detail, letter_row
+from dlq.services import NothingDone, Refusal
+from dlq.tasks import enqueue_replay
+from dlq.waiting import wait_for
+from gdsconsole.live.publish import flush
+
+EXAMPLES = """
+examples:
+  manage.py dlq list
+  manage.py dlq list --filter state=waiting --filter since=24h --json
+  manage.py dlq show 17
+  manage.py dlq replay 17 18 --reason "fixed in v2.4"
+  manage.py dlq replay --filter cause=5238ef6c838019ce
+  manage.py dlq discard 17 --reason "test traffic"
+"""
+TABLE_ROWS = 50
+PICKUP_S = 20.0
+TIMEOUT_S = 300.0
+
+
+class Command(BaseCommand):
+    help = "List, show, replay and discard dead letters."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        listing = self._action(actions, "list", "dead letters, the newest first")
+        self._filters(listing)
+        listing.add_argument("--limit", type=int, help=f"at most so many (the table: {TABLE_ROWS})")
+        show = self._action(actions, "show", "one dead letter with its message and history")
+        show.add_argument("id", type=int, metavar="ID")
+        replay = self._action(actions, "replay", "send to their topics again, and wait for the outcome")
+        self._selection(replay)
+        replay.add_argument("--reason", default="", help="kept in the history")
+        replay.add_argument(
+            "--over-limit", action="store_true", help="also those replayed 3 times; needs --reason"
+        )
+        replay.add_argument(
+            "--timeout",
+            type=float,
+            default=TIMEOUT_S,
+            metavar="S",
+            help="wait at most so many seconds (%(default)g); the replay goes on without us",
+        )
+        discard = self._action(actions, "discard", "put away for good")
+        self._selection(discard)
+        discard.add_argument("--reason", required=True, help="kept in the history")
+
+    def _action(self, actions: Any, name: str, what: str) -> Any:
+        action = actions.add_parser(
+            name, help=what, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        action.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+        return action
+
+    def _selection(self, action: Any) -> None:
+        action.add_argument("ids", type=int, nargs="*", metavar="ID")
+        self._filters(action)
+
+    def _filters(self, action: Any) -> None:
+        action.add_argument(
+            "--filter",
+            action="append",
+            default=[],
+            metavar="K=V",
+            help=f"K is one of {', '.join(filter_names())}; several must all hold",
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        try:
+            getattr(self, f"_{options['action']}")(options)
+        except DatabaseError as error:
+            raise CommandError(f"the database doesn't answer: {error}") from error
+        finally:
+            flush()
+
+    # What each action does.
+
+    def _list(self, options: dict[str, Any]) -> None:
+        limit = options["limit"]
+        if limit is not None and limit < 1:
+            raise CommandError(f"--limit: {limit} is not 1 or more", returncode=2)
+        letters = _matching(options["filter"])
+        if options["json"]:
+            self._print_json_rows(letters if limit is None else letters[:limit])
+        else:
+            self._print_table(letters, limit or TABLE_ROWS)
+
+    def _show(self, options: dict[str, Any]) -> None:
+        letter = DeadLetter.objects.filter(pk=options["id"]).first()
+        if letter is None:
+            raise CommandError(f"there is no dead letter {options['id']}")
+        detail = letter_detail(letter)
+        if options["json"]:
+            self.stdout.write(json.dumps(detail))
+            return
+        for name, value in detail.items():
+            if name not in {"headers", "history", "value"}:
+                self._line(f"{name:<16} {'unknown' if value is None else value}")
+        for header in detail["headers"]:
+            self._line(f"header           {header['name']} = {_or_null(header['value'])}")
+        for event in detail["history"]:
+            why = " ".join(filter(None, (event["target"], event["reason"] and f'"{event["reason"]}"')))
+            self.stdout.write(
+                f"history          {event['at']} {event['action']} by {event['actor']} {why}".rstrip()
+            )
+        self._line(f"value            {_or_null(detail['value'])}")
+
+    def _replay(self, options: dict[str, Any]) -> None:
+        if options["timeout"] <= 0:
+            raise CommandError(f"--timeout: {options['timeout']:g} is not more than 0", returncode=2)
+        try:
+            started = services.start_replay(
+                ids=_selected(options),
+                actor=_actor(),
+                now=timezone.now(),
+                reason=options["reason"],
+                over_limit=options["over_limit"],
+            )
+        except NothingDone as nothing:
+            self._report([_unsent(refusal) for refusal in nothing.refusals], options)
+            raise CommandError(str(nothing)) from nothing
+        except ValueError as error:
+            raise CommandError(f"--{error}", returncode=2) from error
+        if not enqueue_replay():
+            sys.stderr.write("the queue can't be reached; the replay waits for the workers' schedule\n")
+        waited = wait_for(started.run, pickup_s=PICKUP_S, timeout_s=options["timeout"])
+        items = ReplayItem.objects.filter(run=started.run).order_by("dead_letter_id")
+        outcomes = [_outcome(item) for item in items] + [_unsent(refusal) for refusal in started.refusals]
+        self._report(outcomes, options)
+        if not waited.is_settled:
+            raise CommandError(waited.problem)
+        undone = sum(outcome["outcome"] != "replayed" for outcome in outcomes)
+        if undone:
+            raise CommandError(f"{undone} of {len(outcomes)} were not replayed")
+
+    def _discard(self, options: dict[str, Any]) -> None:
+        try:
+            done = services.discard(
+                ids=_selected(options), actor=_actor(), reason=options["reason"], now=timezone.now()
+            )
+        except NothingDone as nothing:
+            self._report([_refused(refusal) for refusal in nothing.refusals], options)
+            raise CommandError(str(nothing)) from nothing
+        except ValueError as error:
+            raise CommandError(f"--{error}", returncode=2) from error
+        outcomes = [{"id": number, "outcome": "discarded", "error": ""} for number in done.ids]
+        self._report(outcomes + [_refused(refusal) for refusal in done.refusals], options)
+        if done.refusals:
+            raise CommandError(f"{len(done.refusals)} were not discarded")
+
+    # How it is printed.
+
+    def _line(self, text: str) -> None:
+        """Whatever was in a message, it doesn't steer the terminal."""
+        self.stdout.write(
+            "".join(one if one.isprintable() or one in "\n\t" else f"\\x{ord(one):02x}" for one in text)
+        )
+
+    def _print_json_rows(self, letters: QuerySet[DeadLetter]) -> None:
+        """One array, written as it is read: there may be more letters than fit in memory."""
+        self.stdout.write("[", ending="")
+        for number, letter in enumerate(letters.iterator(chunk_size=1000)):
+            self.stdout.write((",\n " if number else "") + json.dumps(letter_row(letter)), ending="")
+        self.stdout.write("]")
+
+    def _print_table(self, letters: QuerySet[DeadLetter], limit: int) -> None:
+        shown = list(letters[:limit])
+        for letter in shown:
+            key = one_line(bytes(letter.key) if letter.key is not None else None, limit=28)
+            error = " ".join(letter.error.split())
+            self._line(
+                f"{letter.pk:>6}  {letter.state:<10} {letter.coordinates:<34} "
+                f"{'null' if key is None else key:<28}  {letter.error_type}: {error[:100]}".rstrip()
+            )
+        more = letters.count() - len(shown) if len(shown) == limit else 0
+        if more:
+            sys.stderr.write(f"{more:,} more; --limit shows them\n")
+
+    def _report(self, outcomes: Sequence[dict[str, Any]], options: dict[str, Any]) -> None:
+        if options["json"]:
+            self.stdout.write(json.dumps(list(outcomes)))
+            return
+        for outcome in outcomes:
+            told = outcome.get("target") or outcome["error"]
+            self._line(f"{outcome['id']:>6}  {outcome['outcome']:<10} {told or ''}".rstrip())
+
+
+def _matching(pairs: Iterable[str], **defaults: str) -> QuerySet[DeadLetter]:
+    data: dict[str, str] = dict(defaults)
+    for pair in pairs:
+        name, found, value = pair.partition("=")
+        if not found or name not in filter_names():
+            raise CommandError(
+                f"--filter: {pair!r} is not K=V with K one of {', '.join(filter_names())}", returncode=2
+            )
+        data[name] = value
+    wanted = filtered(data)
+    if wanted.problems:
+        raise CommandError(f"--filter: {'; '.join(wanted.problems)}", returncode=2)
+    letters: QuerySet[DeadLetter] = wanted.qs
+    return letters
+
+
+def _selected(options: dict[str, Any]) -> list[int]:
+    """The ids named, and those of the filter: of letters that wait, unless it names a state."""
+    ids = list(options["ids"])
+    if not ids and not options["filter"]:
+        raise CommandError(f"{options['action']}: name ids, or choose with --filter", returncode=2)
+    if options["filter"]:
+        with transaction.atomic():
+            chosen = _matching(options["filter"], state=WAITING).order_by("pk")
+            ids += chosen.values_list("pk", flat=True)[: services.MAX_SELECTION + 1]
+        if not ids:
+            raise CommandError("no dead letter matches the filter")
+    return ids
+
+
+def _outcome(item: ReplayItem) -> dict[str, Any]:
+    return {
+        "id": item.dead_letter_id,
+        "outcome": "waiting" if item.state == "queued" else item.state,
+        "run": item.run_id,
+        "replay_id": str(item.replay_id),
+        "topic": item.target_topic,
+        "partition": item.target_partition,
+        "offset": item.target_offset,
+        "target": item.target,
+        "error": item.error,
+    }
+
+
+def _unsent(refusal: Refusal) -> dict[str, Any]:
+    """A letter that the run left out, in the fields of those it has."""
+    unknown = dict.fromkeys(("run", "replay_id", "topic", "partition", "offset", "target"))
+    return {**_refused(refusal), **unknown}
+
+
+def _refused(refusal: Refusal) -> dict[str, Any]:
+    return {"id": refusal.dead_letter_id, "outcome": "refused", "error": refusal.reason}
+
+
+def _actor() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        name = f"user {os.getuid()}"
+    return f"{name} (command line)"
+
+
+def _or_null(text: str | None) -> str:
+    return "null" if text is None else text
