@@ -18,7 +18,7 @@ import psutil
 
 from gdsconsole.devstack import environment, jars, java, kafka_cluster, parts, ports, prepared, run_state
 from gdsconsole.devstack.errors import CannotStart
-from gdsconsole.devstack.progress import Progress
+from gdsconsole.devstack.progress import Progress, Step
 from gdsconsole.devstack.supervisor import Supervisor, adopt_orphans
 
 READY_TIMEOUT_S = 90.0
@@ -114,8 +114,8 @@ class Console:
             specs = [parts.worker(), parts.pipelines_worker(), parts.beat(directory=data_dir / "beat")]
             for spec in [*specs, parts.traffic()] if wishes.traffic else specs:
                 group.create_task(self.supervisor.start(spec))
-        with progress.step("every part answers"):
-            await self._until_ready()
+        with progress.step("every part answers") as step:
+            await self._until_ready(step)
 
     async def _redis(self, layout: environment.Layout) -> None:
         with self.progress.step(f"Redis answers on port {layout.redis_port}"):
@@ -187,10 +187,11 @@ class Console:
             await self.supervisor.run("topics", parts.manage("topics", "apply"))
         prepared.mark_done(self.wishes.data_dir, "topics", digest)
 
-    async def _until_ready(self) -> None:
+    async def _until_ready(self, step: Step) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while True:
             missing = await asyncio.to_thread(not_ready, self.url)
+            step.detail = "; ".join(missing)
             if not missing:
                 return
             if time.monotonic() > deadline:
