@@ -168,10 +168,9 @@ class Supervisor:
             delay = backoff_s(part.spec.first_backoff_s, part.failures)
             part.failures += 1
             self._set(part, "restarting", f"{_in_words(code)}, again in {delay:g} s")
-            self.tell(
-                f"{part.spec.name} ended ({_in_words(code)}), starting it again in {delay:g} s: "
-                f"{_last_words(part.log)}"
-            )
+            line = f"{part.spec.name} ended ({_in_words(code)}), starting it again in {delay:g} s"
+            # One that was killed had no chance to say why.
+            self.tell(line if code < 0 else f"{line}: {_last_words(part.log)}")
             await asyncio.sleep(delay)
             part.restarts += 1
             try:
