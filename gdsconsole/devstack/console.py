@@ -110,10 +110,10 @@ class Console:
             group.create_task(self._kafka(layout))
             group.create_task(self._prepare(brokers))
         await self._apply_topics(brokers)
-        async with asyncio.TaskGroup() as group:
-            specs = [parts.worker(), parts.pipelines_worker(), parts.beat(directory=data_dir / "beat")]
-            for spec in [*specs, parts.traffic()] if wishes.traffic else specs:
-                group.create_task(self.supervisor.start(spec))
+        # Beat wakes the pipelines, so it comes when there is something for them to read.
+        await self.supervisor.start(parts.beat(directory=data_dir / "beat"))
+        if wishes.traffic:
+            await self.supervisor.start(parts.traffic())
         with progress.step("every part answers") as step:
             await self._until_ready(step)
 
@@ -151,12 +151,14 @@ class Console:
                     group.create_task(self.supervisor.start(spec))
 
     async def _prepare(self, brokers: int) -> None:
-        """Database, demo data and static files, each only where its inputs changed; then the web."""
+        """Database, demo data and static files, each only where its inputs changed; then what uses them."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._database(brokers))
             group.create_task(self._static())
         with self.progress.step("web answers"):
-            await self.supervisor.start(parts.web(port=self.wishes.port))
+            async with asyncio.TaskGroup() as group:
+                for spec in (parts.web(port=self.wishes.port), parts.worker(), parts.pipelines_worker()):
+                    group.create_task(self.supervisor.start(spec))
 
     async def _database(self, brokers: int) -> None:
         wishes = self.wishes
