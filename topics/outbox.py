@@ -99,14 +99,15 @@ class EventSender:
     def __init__(self, make_producer: Callable[[], Producer] | None = None) -> None:
         self._make_producer = make_producer or _event_producer
         self._producer: Producer | None = None
-        self._topics: dict[str, str] = {}
+        self._topics: dict[str, str] | None = None
         self._acknowledged: list[int] = []
         self._failed: dict[int, str] = {}
 
     def send(self, events: Iterable[AlertEvent]) -> None:
         """Hand events to the producer; what doesn't fit into its queue is left to the sweep."""
         for event in events:
-            self._topics = self._topics or alert_topics()
+            if self._topics is None:
+                self._topics = alert_topics()
             self._producer = self._producer or self._make_producer()
             pk, topic = event.pk, topic_for(event.alert.environment, self._topics)
             try:
@@ -142,7 +143,7 @@ class EventSender:
                 _postpone(pk, now, reason)
         self._acknowledged, self._failed = [], {}
         # The topics are read again, in case what failed is a topic that has been declared since.
-        self._topics = {} if failed else self._topics
+        self._topics = None if failed else self._topics
         return len(done)
 
     def close(self, *, now: datetime) -> None:

@@ -197,10 +197,23 @@ class RuleBook:
                 band[2].add(instance)
 
     def suspects(self, metrics: Sequence[Metric]) -> list[int]:
-        """The positions of the samples that break a rule, or whose instance has an open alert.
+        """The positions of the samples that break a rule, and of all others of instances that do so in
+        this batch or have an open alert: their good samples may resolve it.
 
-        The one loop that every record goes through, hence without a call or an object per record.
+        An instance that breaks a rule is watched from then on, until the next `watch`.
         """
+        found = self._beyond(metrics)
+        is_new = False
+        for position in found:
+            metric = metrics[position]
+            instances = self._bands[metric.metric_name][2]
+            if metric.instance_id not in instances:
+                instances.add(metric.instance_id)
+                is_new = True
+        return self._beyond(metrics) if is_new else found
+
+    def _beyond(self, metrics: Sequence[Metric]) -> list[int]:
+        """The one loop that every record goes through, hence without a call or an object per record."""
         band_of = self._bands.get
         return [
             position

@@ -100,6 +100,7 @@ class RulesStep:
             self._reload_alerts()
         self._resolve_quiet(now)
         self._refresh(now)
+        self._book.watch(self._ledger.open_series())
         self._sender.settle(now=now)
 
     def close(self) -> None:

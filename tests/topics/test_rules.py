@@ -237,24 +237,33 @@ def test_no_sample_that_matters_escapes_suspicion(
 ) -> None:
     book = RuleBook(rules)
     book.watch(open_series)
-    suspects = set(book.suspects(metrics))
+    suspects = book.suspects(metrics)
+    assert suspects == sorted(suspects)
+    broken = {
+        (metric.metric_name, metric.instance_id)
+        for metric in metrics
+        if any(rule.is_broken_by(metric.value) for rule in book.of(metric.metric_name))
+    }
     for position, metric in enumerate(metrics):
-        breaks = any(rule.is_broken_by(metric.value) for rule in book.of(metric.metric_name))
-        is_open = (
-            bool(book.of(metric.metric_name)) and (metric.metric_name, metric.instance_id) in open_series
-        )
-        if breaks or is_open:
+        series = (metric.metric_name, metric.instance_id)
+        if book.of(metric.metric_name) and (series in broken or series in open_series):
             assert position in suspects
 
 
 def test_calm_samples_are_no_suspects() -> None:
     book = RuleBook([make_rule(), make_rule(id=2, operator="<", threshold=5.0)])
     metrics = [make_metric(value=value) for value in (4.0, 5.1, 40.0, 79.0, 81.0)]
-    assert book.suspects([*metrics, make_metric(metric_name="other", value=1e9)]) == [0, 4]
+    assert book.suspects([*metrics[1:4], make_metric(metric_name="other", value=1e9)]) == []
     book.watch([("cpu", "prod-db-01"), ("unruled", "prod-db-01")])
-    assert book.suspects(metrics) == [0, 1, 2, 3, 4]
+    assert book.suspects(metrics[1:4]) == [0, 1, 2]
     book.watch([])
-    assert book.suspects(metrics) == [0, 4]
+    assert book.suspects(metrics[1:4]) == []
+
+
+def test_a_breach_makes_the_instances_other_samples_of_the_batch_suspect() -> None:
+    book = RuleBook([make_rule()])
+    metrics = [make_metric(), make_metric(value=BAD), make_metric(), make_metric(instance_id="other")]
+    assert book.suspects(metrics) == [0, 1, 2]
 
 
 def test_a_standing_knows_its_states() -> None:
