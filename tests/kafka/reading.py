@@ -22,23 +22,27 @@ def read_all(
     )
     try:
         partitions = source.list_topics(topic, 10).topics[topic].partitions
+        ends = {n: source.get_watermark_offsets(TopicPartition(topic, n), 10) for n in partitions}
         source.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-        return _until_the_end(source.consume, len(partitions), timeout_s)
+        waiting = {partition: end for partition, (begin, end) in ends.items() if begin < end}
+        return _until_the_end(source.consume, waiting, timeout_s)
     finally:
         source.close()
 
 
-def _until_the_end(consume: Callable[..., list[Any]], partitions: int, timeout_s: float) -> list[Any]:
+def _until_the_end(consume: Callable[..., list[Any]], waiting: dict[int, int], timeout_s: float) -> list[Any]:
+    """`waiting`: the end offset of each partition that isn't read yet."""
     records: list[Any] = []
-    ended: set[int] = set()
     deadline = time.monotonic() + timeout_s
-    while len(ended) < partitions:
-        assert time.monotonic() < deadline, f"{len(ended)} of {partitions} partitions read in {timeout_s} s"
+    while waiting:
+        assert time.monotonic() < deadline, f"partitions not read to their ends in {timeout_s} s: {waiting}"
         for record in consume(500, 0.5):
-            error = record.error()
+            error, partition = record.error(), record.partition()
             if error is None:
                 records.append(record)
             else:
                 assert error.code() == KafkaError._PARTITION_EOF, error
-                ended.add(record.partition())
+            # Transaction markers have offsets and are no records, so an end may only show as an event.
+            if error is not None or record.offset() + 1 >= waiting.get(partition, 0):
+                waiting.pop(partition, None)
     return sorted(records, key=lambda record: (record.partition(), record.offset()))
