@@ -51,6 +51,8 @@ class Held:
     suspect_until: int = 0
     # Offsets at or beyond `position` whose dead letters are safe already.
     buried: set[int] = field(default_factory=set)
+    # Set when the partition is to be read again from somewhere: what was said of its end is void.
+    rewound: bool = False
     failure: Failure | None = None
     wake_at: float = 0.0
     reason: str = ""
@@ -191,6 +193,7 @@ class Assignment:
         """Read the partition from `offset` again."""
         self._offsets.rewind(held.place)
         held.position = offset
+        held.rewound = True
         try:
             self._source.seek(TopicPartition(*held.place, offset))
         except KafkaException as error:
@@ -206,6 +209,7 @@ class Assignment:
         for held in chosen:
             self._offsets.rewind(held.place)
             held.phase = Phase.PLACING
+            held.rewound = True
             held.wake_at = self._clock() + after_s
             held.reason = reason
 
@@ -220,6 +224,7 @@ class Assignment:
             held.id, held.stored = part, stored
             held.position = 0 if from_the_start else end
             held.buried.clear()
+            held.rewound = True
             self._offsets.start(held.place, None if from_the_start else end, committed=None)
             self._source.seek(TopicPartition(topic, number, OFFSET_BEGINNING if from_the_start else end))
         except Exception as error:

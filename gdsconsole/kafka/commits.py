@@ -57,22 +57,24 @@ class Committer:
             self.last_at = self._clock()
             self._counters.commits += 1
 
-    def commit_due(self) -> KafkaError | None:
-        """Ask for what is due, a few times a second; returns why an earlier commit was refused, once."""
+    def refusal(self) -> KafkaError | None:
+        """Why a commit was refused since the last time this was asked."""
         refusal, self._refusal = self._refusal, None
-        now = self._clock()
         if refusal is not None:
             self._counters.commit_failures += 1
-            self._next_at = now + AFTER_REFUSAL_S
+            self._next_at = self._clock() + AFTER_REFUSAL_S
             log.warning("commit refused: %s", describe(refusal))
-            return refusal
+        return refusal
+
+    def commit_due(self) -> None:
+        """Ask for what is due, a few times a second."""
+        now = self._clock()
         if now < self._next_at or self._source is None:
-            return None
+            return
         due = self._offsets.due()
         if due:
             self._next_at = now + EVERY_S
             self._ask(self._source, due)
-        return None
 
     def before_revocation(self, places: Sequence[Place]) -> None:
         """Commit what is safe of these, and wait for it: the next owner starts there."""

@@ -71,25 +71,29 @@ class BatchHandler:
     jitter: Callable[[], float]
 
     def handle(self, records: list[Record]) -> None:
-        """Hand on what is wanted: in one batch, but record by record where one of them failed before."""
+        """Hand on what is wanted, in one batch; what failed before is kept apart from the rest."""
         found = stretches(records, one_topic=self.assignment.one_topic)
-        careful: dict[Place, Held] = {}
+        apart: dict[Place, Held] = {}
         plain = True
         for place, (first, _) in found.items():
             held = self.assignment.get(place)
             if held is None or held.phase is not Phase.RUNNING or first < held.position:
                 plain = False
-            elif held.suspect_until > first:
-                careful[place] = held
-        if plain and not careful:
+            elif held.failure is not None or held.suspect_until > first:
+                apart[place] = held
+        if plain and not apart:
             self._together(records, found)
             return
         wanted = [record for record in records if self._is_wanted(record)]
-        rest = [record for record in wanted if place_of(record) not in careful]
+        rest = [record for record in wanted if place_of(record) not in apart]
         if rest:
             self._together(rest, stretches(rest, one_topic=None))
-        for place, held in careful.items():
-            self._one_by_one(held, [record for record in wanted if place_of(record) == place])
+        for place, held in apart.items():
+            own = [record for record in wanted if place_of(record) == place]
+            if own and held.suspect_until > offset_of(own[0]):
+                self._one_by_one(held, own)
+            elif own:
+                self._together(own, stretches(own, one_topic=None))
 
     def _is_wanted(self, record: Record) -> bool:
         held = self.assignment.get(place_of(record))
@@ -127,8 +131,8 @@ class BatchHandler:
         """A partition's records each in a batch of its own, so that the culprit's neighbours pass."""
         self.offsets.rewind(held.place)
         deadline = time.perf_counter() + CAREFUL_S
-        for record in records:
-            if time.perf_counter() > deadline:
+        for position, record in enumerate(records):
+            if position and time.perf_counter() > deadline:
                 self.assignment.rewind(held, offset_of(record))
                 return
             if not self._alone(held, record):

@@ -148,6 +148,13 @@ class Pipeline:
         )
         if self._fatal is not None:
             raise _ended_by(self._fatal)
+        refusal = self._commits.refusal()
+        if refusal is not None and classify_kafka(refusal) is not FailureKind.TRANSIENT:
+            # Most likely evicted, and still handed what was prefetched: drop it, and ask again where to
+            # start once the client must have heard of the eviction itself.
+            self._assignment.place_again(
+                self._assignment.partitions, describe(refusal), after_s=AFTER_EVICTION_S
+            )
         if records:
             began = time.perf_counter()
             self._take(records)
@@ -155,13 +162,7 @@ class Pipeline:
             self._limit = next_limit(
                 self._policies.batch, limit=self._limit, taken=len(records), took_s=self._batch_s
             )
-        refusal = self._commits.commit_due()
-        if refusal is not None and classify_kafka(refusal) is not FailureKind.TRANSIENT:
-            # Most likely evicted, and still handed what was prefetched: drop it, and ask again where to
-            # start once the client must have heard of the eviction itself.
-            self._assignment.place_again(
-                self._assignment.partitions, describe(refusal), after_s=AFTER_EVICTION_S
-            )
+        self._commits.commit_due()
         self._tick()
         return len(records)
 
@@ -221,6 +222,8 @@ class Pipeline:
         if any(map(type(records[0]).error, records)):
             events = [record for record in records if record.error() is not None]
             records = [record for record in records if record.error() is None]
+            for held in self._assignment.partitions:
+                held.rewound = False
         try:
             if records:
                 self._trouble = ("", 0.0)
@@ -239,12 +242,13 @@ class Pipeline:
             raise _ended_by(error)
         held = self._assignment.get(place_of(event)) if event.topic() else None
         if error.code() == KafkaError._PARTITION_EOF:
-            if held is not None and held.phase is Phase.RUNNING and offset_of(event) >= held.position:
+            current = held is not None and held.phase is Phase.RUNNING and not held.rewound
+            if held is not None and current and offset_of(event) >= held.position:
                 # Nothing but transaction markers is left: committing this leaves no lag of 1 for ever.
                 self._offsets.skip(held.place, offset_of(event))
                 held.position = offset_of(event)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-            if held is not None and held.phase is Phase.RUNNING:
+            if held is not None and held.phase is Phase.RUNNING and not held.rewound:
                 self._out_of_range(held)
         else:
             self._on_error(error)

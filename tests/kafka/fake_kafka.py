@@ -1,0 +1,278 @@
+"""A broker, a consumer and a producer in memory, with the failures that real ones can't be asked for.
+
+`tests/contracts/test_source.py` runs one suite over this consumer and over a real broker's, so that
+what the runtime relies on is true of both.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
+
+from gdsconsole.kafka.clients import ClientHooks
+from tests.factories import make_record
+
+Place = tuple[str, int]
+
+
+@dataclass
+class Log:
+    """One partition: records by offset. Offsets may have gaps."""
+
+    start: int = 0
+    end: int = 0
+    records: dict[int, Message] = field(default_factory=dict)
+
+
+class FakeBroker:
+    """Outlives the clients of it, as a broker does."""
+
+    def __init__(self, topics: dict[str, int]) -> None:
+        self.logs = {(topic, n): Log() for topic, count in topics.items() for n in range(count)}
+        self.committed: dict[tuple[str, str, int], int] = {}
+
+    def append(self, topic: str, value: bytes | None, *, partition: int = 0, **fields: Any) -> int:
+        log = self.logs[topic, partition]
+        offset = log.end
+        log.records[offset] = make_record(
+            topic=topic, partition=partition, offset=offset, value=value, **fields
+        )
+        log.end += 1
+        return offset
+
+    def append_marker(self, topic: str, partition: int = 0) -> None:
+        """A transaction's end: an offset without a record."""
+        self.logs[topic, partition].end += 1
+
+    def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        log = self.logs[topic, partition]
+        log.start = offset
+        log.records = {at: record for at, record in log.records.items() if at >= offset}
+
+    def values(self, topic: str) -> list[bytes | None]:
+        """Everything in the topic, by partition and offset."""
+        return [
+            record.value()
+            for place in sorted(self.logs)
+            if place[0] == topic
+            for record in self.logs[place].records.values()
+        ]
+
+    def lag(self, group: str, topic: str) -> int:
+        return sum(
+            log.end - self.committed.get((group, *place), 0)
+            for place, log in self.logs.items()
+            if place[0] == topic
+        )
+
+
+class FakeSource:
+    """A consumer alone in its group, until a test calls `assign_now`, `revoke_now` or `lose_now`."""
+
+    def __init__(self, broker: FakeBroker, group: str, hooks: ClientHooks) -> None:
+        self.broker = broker
+        self.group = group
+        self.hooks = hooks
+        self.positions: dict[Place, int] = {}
+        self.paused: set[Place] = set()
+        self.at_end: set[Place] = set()
+        self.out_of_range: set[Place] = set()
+        self.refuse_commits: int | None = None
+        self.refuse_seeks: int | None = None
+        self.refuse_committed: int | None = None
+        self.polls = 0
+        self.commit_calls: list[dict[Place, int]] = []
+        self.is_closed = False
+        self._callbacks: dict[str, Callable[..., None]] = {}
+        self._due: deque[Callable[[], None]] = deque()
+        self._events: deque[Message] = deque()
+        self._buffered: deque[Message] = deque()
+
+    # What a test asks for.
+
+    def assign_now(self, *places: Place) -> None:
+        parts = [TopicPartition(*place) for place in places]
+        self._due.append(lambda: self._callbacks["on_assign"](self, parts))
+
+    def revoke_now(self, *places: Place) -> None:
+        parts = [TopicPartition(*place) for place in places]
+        self._due.append(lambda: self._callbacks["on_revoke"](self, parts))
+
+    def lose_now(self, *places: Place) -> None:
+        parts = [TopicPartition(*place) for place in places]
+        self._due.append(lambda: self._callbacks["on_lost"](self, parts))
+
+    def say(self, code: int, place: Place | None = None) -> None:
+        where = {"topic": place[0], "partition": place[1]} if place else {}
+        self._events.append(Message(**where, error=KafkaError(code)))
+
+    def still_deliver(self, place: Place, offset: int) -> None:
+        """Hand a record out next, whatever the position: a fetch that was on its way."""
+        self._buffered.append(self.broker.logs[place].records[offset])
+
+    # What the runtime uses.
+
+    def subscribe(self, topics: list[str], **callbacks: Callable[..., None]) -> None:
+        first = not self._callbacks
+        self._callbacks = callbacks
+        if first:
+            self.assign_now(*[place for place in sorted(self.broker.logs) if place[0] in topics])
+
+    def unsubscribe(self) -> None:
+        self.revoke_now(*self.positions)
+
+    def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
+        self.polls += 1
+        while self._due:
+            self._due.popleft()()
+        found: list[Message] = []
+        while self._events and len(found) < num_messages:
+            found.append(self._events.popleft())
+        while self._buffered and len(found) < num_messages:
+            found.append(self._buffered.popleft())
+        for place in sorted(self.positions):
+            if place not in self.paused:
+                found += self._read(place, num_messages - len(found))
+        return found
+
+    def poll(self, timeout: float = -1) -> Message | None:
+        return next(iter(self.consume(1, timeout)), None)
+
+    def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
+        for part in partitions:
+            self._move((part.topic, part.partition), part.offset)
+
+    def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
+        for part in partitions:
+            self.positions.pop((part.topic, part.partition), None)
+            self.paused.discard((part.topic, part.partition))
+
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition(*place) for place in self.positions]
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        self.paused |= {(part.topic, part.partition) for part in partitions}
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        self.paused -= {(part.topic, part.partition) for part in partitions}
+
+    def seek(self, partition: TopicPartition) -> None:
+        if self.refuse_seeks is not None:
+            raise KafkaException(KafkaError(self.refuse_seeks))
+        self._move((partition.topic, partition.partition), partition.offset)
+
+    def position(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        return [
+            TopicPartition(part.topic, part.partition, self.positions[part.topic, part.partition])
+            for part in partitions
+        ]
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition] | None:
+        asked = {(part.topic, part.partition): part.offset for part in offsets}
+        self.commit_calls.append(asked)
+        error = None if self.refuse_commits is None else KafkaError(self.refuse_commits)
+        if error is None:
+            self.broker.committed |= {(self.group, *place): offset for place, offset in asked.items()}
+        if not asynchronous:
+            if error is not None:
+                raise KafkaException(error)
+            return offsets
+        answer = self.hooks.on_commit
+        if answer is not None:
+            self._due.append(lambda: answer(error, offsets))
+        return None
+
+    def committed(self, partitions: Iterable[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
+        if self.refuse_committed is not None:
+            raise KafkaException(KafkaError(self.refuse_committed))
+        return [
+            TopicPartition(
+                part.topic,
+                part.partition,
+                self.broker.committed.get((self.group, part.topic, part.partition), -1001),
+            )
+            for part in partitions
+        ]
+
+    def get_watermark_offsets(
+        self, partition: TopicPartition, timeout: float = -1, cached: bool = False
+    ) -> tuple[int, int]:
+        log = self.broker.logs[partition.topic, partition.partition]
+        return log.start, log.end
+
+    def close(self) -> None:
+        if self.positions and "on_revoke" in self._callbacks:
+            self._callbacks["on_revoke"](self, self.assignment())
+        self.is_closed = True
+
+    def _move(self, place: Place, offset: int) -> None:
+        log = self.broker.logs[place]
+        self.positions[place] = log.start if offset == OFFSET_BEGINNING else offset
+        self.at_end.discard(place)
+        self.out_of_range.discard(place)
+
+    def _read(self, place: Place, limit: int) -> list[Message]:
+        log, found = self.broker.logs[place], []
+        at = self.positions[place]
+        if not log.start <= at <= log.end:
+            if place in self.out_of_range or limit < 1:
+                return []
+            self.out_of_range.add(place)
+            error = KafkaError(KafkaError._AUTO_OFFSET_RESET)
+            return [Message(topic=place[0], partition=place[1], offset=at, error=error)]
+        while at < log.end and len(found) < limit:
+            if at in log.records:
+                found.append(log.records[at])
+            at += 1
+        if found:
+            self.at_end.discard(place)
+        self.positions[place] = at
+        if at == log.end and len(found) < limit and place not in self.at_end:
+            self.at_end.add(place)
+            end = KafkaError(KafkaError._PARTITION_EOF)
+            found.append(Message(topic=place[0], partition=place[1], offset=at, error=end))
+        return found
+
+
+class FakeProducer:
+    """Appends to the broker when flushed. `refuse` is the error of each delivery, until it is None again."""
+
+    def __init__(self, broker: FakeBroker) -> None:
+        self.broker = broker
+        self.refuse: int | None = None
+        self._waiting: list[tuple[str, bytes | None, bytes | None, Any, Any]] = []
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None = None,
+        key: bytes | None = None,
+        partition: int = -1,
+        *,
+        on_delivery: Any = None,
+        timestamp: int = 0,
+        headers: Any = None,
+    ) -> None:
+        self._waiting.append((topic, value, key, on_delivery, headers))
+
+    def poll(self, timeout: float = -1) -> int:
+        return 0
+
+    def flush(self, timeout: float = -1) -> int:
+        waiting, self._waiting = self._waiting, []
+        for topic, value, key, on_delivery, headers in waiting:
+            error = None if self.refuse is None else KafkaError(self.refuse)
+            if error is None:
+                self.broker.append(topic, value, key=key, headers=headers)
+            on_delivery(error, None)
+        return 0
+
+    def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
+        self._waiting = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)

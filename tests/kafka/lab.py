@@ -1,0 +1,95 @@
+"""A pipeline over a broker, a database and a clock that outlive it, for tests of the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gdsconsole.kafka.clients import ClientHooks
+from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter, RefusedDeadLetter
+from gdsconsole.kafka.decoding import ValueDecoder
+from gdsconsole.kafka.handling import Policies
+from gdsconsole.kafka.runtime import Pipeline
+from tests.kafka.fake_kafka import FakeBroker, FakeProducer, FakeSource
+from tests.kafka.steps import Database, MemoryFailures, StoreStep, decode_text, known_as
+
+TOPIC = "gds.metrics.production"
+DLQ = "gds.metrics.dlq"
+GROUP = "gds-tests"
+
+
+class Lab:
+    """`start()` is a new process: what the old one held in memory is gone, the rest is not."""
+
+    def __init__(self, partitions: int = 1) -> None:
+        self.broker = FakeBroker({TOPIC: partitions, DLQ: 1})
+        self.database = Database()
+        self.parked: list[RefusedDeadLetter] = []
+        self.now = 1_000_000.0
+        self.pipeline: Pipeline
+        self.source: FakeSource
+        self.producer: FakeProducer
+        self.step: StoreStep
+        self.failures: MemoryFailures
+
+    def start(
+        self,
+        step: StoreStep | None = None,
+        *,
+        source: type[FakeSource] = FakeSource,
+        writer: Callable[[FakeProducer], Any] | None = None,
+        decode: Callable[[bytes | None], Any] = decode_text,
+        dead_letters: bool = True,
+        policies: Policies | None = None,
+        failures: MemoryFailures | None = None,
+        topic_id: str = "topic-1",
+    ) -> Pipeline:
+        self.step = step or StoreStep(self.database)
+        self.producer = FakeProducer(self.broker)
+        self.failures = failures or MemoryFailures(self.database)
+        make = writer or self.writer
+        opened: list[FakeSource] = []
+
+        def open_source(hooks: ClientHooks) -> FakeSource:
+            opened.append(source(self.broker, GROUP, hooks))
+            return opened[0]
+
+        self.pipeline = Pipeline(
+            group=GROUP,
+            open_source=open_source,  # type: ignore[arg-type]
+            decoder=ValueDecoder(decode),
+            step=self.step,
+            dead_letters=make(self.producer) if dead_letters else None,
+            failures=self.failures,
+            identify=known_as(**{TOPIC: topic_id}),
+            policies=policies,
+            clock=lambda: self.now,
+            jitter=lambda: 1.0,
+        )
+        self.source = opened[0]
+        self.pipeline.subscribe([TOPIC])
+        return self.pipeline
+
+    def writer(self, producer: FakeProducer) -> DeadLetterWriter:
+        return DeadLetterWriter(
+            producer,  # type: ignore[arg-type]
+            topic_for=lambda topic: DLQ,
+            park=self.parked.extend,
+        )
+
+    def send(self, *values: str | None, partition: int = 0) -> None:
+        for value in values:
+            self.broker.append(TOPIC, None if value is None else value.encode(), partition=partition)
+
+    def turns(self, count: int, *, every_s: float = 1.0) -> None:
+        """Call `run_once` so often, the clock moving on in between."""
+        for _ in range(count):
+            self.pipeline.run_once()
+            self.now += every_s
+
+    @property
+    def dead(self) -> list[bytes | None]:
+        return self.broker.values(DLQ)
+
+    def committed(self, partition: int = 0) -> int | None:
+        return self.broker.committed.get((GROUP, TOPIC, partition))
