@@ -14,7 +14,7 @@ _COPY = 2
 
 def produce_with_header_names(bootstrap_servers: str, topic: str, value: bytes, names: list[bytes]) -> None:
     """One record with a header of each name, valued b"v". Skips where librdkafka is no file of its own."""
-    library = _library()
+    library = librdkafka()
     error = ctypes.create_string_buffer(512)
     config = library.rd_kafka_conf_new()
     library.rd_kafka_conf_set(config, b"bootstrap.servers", bootstrap_servers.encode(), error, 512)
@@ -34,7 +34,8 @@ def produce_with_header_names(bootstrap_servers: str, topic: str, value: bytes, 
     library.rd_kafka_destroy(client)
 
 
-def _library() -> ctypes.CDLL:
+def librdkafka() -> ctypes.CDLL:
+    """The library confluent_kafka uses; skips where it is not a file of its own."""
     beside = Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs"
     found = sorted(beside.glob("librdkafka*"))
     if not found:
