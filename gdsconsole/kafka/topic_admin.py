@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -28,6 +28,7 @@ from gdsconsole.kafka.errors import KafkaUnavailable, kafka_error
 
 SETTLE_TIMEOUT_S = 30.0
 _POLL_S = 0.1
+_READINGS_IN_A_ROW = 6
 
 
 class ChangeRefused(Exception):
@@ -144,7 +145,7 @@ def alter_config(
 ) -> None:
     """Set these properties on the topic and leave all others as they are. Raises as `create_topic`.
 
-    Waits until a reading shows them: brokers take up a change one after another.
+    Waits until readings show them: brokers take up a change one after another.
     """
     entries = [
         ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
@@ -156,13 +157,7 @@ def alter_config(
         answer(futures[resource], settings, timeout_s=timeout_s)
     except KafkaException as error:
         raise _refused(error) from error
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        seen = _read_config(settings, [name], REQUEST_TIMEOUT_S).get(name, {})
-        if all(key in seen and seen[key].value == value for key, value in changed.items()):
-            return
-        time.sleep(_POLL_S)
-    raise ChangeRefused(f"{name}: the new properties did not show within {timeout_s:g} s")
+    _wait_for_config(settings, name, changed, timeout_s)
 
 
 def _read_config(
@@ -203,14 +198,48 @@ def _raise_unless_missing(failed: Mapping[str, KafkaError], settings: ClientSett
 
 
 def _wait_for_partitions(settings: ClientSettings, name: str, total: int, timeout_s: float) -> None:
-    """Until the client's own metadata has them: it answers from what it knows for a while otherwise."""
+    """Until every broker shows them with leaders.
+
+    Brokers hear of a change one after another, and whoever asks next may ask any of them.
+    """
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        seen = read_cluster(settings).topics.get(name, ())
-        if len(seen) >= total and all(part.leader is not None for part in seen):
-            return
+    waiting = {broker.address for broker in read_cluster(settings).brokers}
+    while waiting:
+        for address in sorted(waiting):
+            if _shows(settings, address, name, total):
+                waiting.remove(address)
+        if waiting and time.monotonic() >= deadline:
+            raise ChangeRefused(
+                f"{name}: {', '.join(sorted(waiting))} did not show it within {timeout_s:g} s"
+            )
+        if waiting:
+            time.sleep(_POLL_S)
+
+
+def _shows(settings: ClientSettings, address: str, name: str, total: int) -> bool:
+    """Whether the broker at this address knows the partitions; one that is down need not."""
+    try:
+        seen = read_cluster(replace(settings, bootstrap_servers=address)).topics.get(name, ())
+    except KafkaUnavailable:
+        return True
+    return len(seen) >= total and all(part.leader is not None for part in seen)
+
+
+def _wait_for_config(
+    settings: ClientSettings, name: str, changed: Mapping[str, str], timeout_s: float
+) -> None:
+    """Until readings in a row show it: which broker answers each can't be chosen."""
+    deadline = time.monotonic() + timeout_s
+    in_a_row = 0
+    while in_a_row < _READINGS_IN_A_ROW:
+        # A fresh reading of the cluster also picks another broker to ask.
+        read_cluster(settings)
+        seen = _read_config(settings, [name], REQUEST_TIMEOUT_S).get(name, {})
+        shown = all(key in seen and seen[key].value == value for key, value in changed.items())
+        in_a_row = in_a_row + 1 if shown else 0
+        if time.monotonic() >= deadline:
+            raise ChangeRefused(f"{name}: the new properties did not show within {timeout_s:g} s")
         time.sleep(_POLL_S)
-    raise ChangeRefused(f"{name}: not every partition had a leader within {timeout_s:g} s")
 
 
 def _origin(source: int) -> Origin:
