@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.db import models
 from django.db.models import Count, Max, Q
 from django.http import HttpRequest
 from django.utils import timezone
@@ -84,6 +85,7 @@ class AlertRuleAdmin(RuleAdmin):
     list_filter = ["enabled", "severity", "source", "database_type", "environment"]
     search_fields = ["name", "metric_name", "instance", "description"]
     readonly_fields = ["created_at", "updated_at"]
+    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
     fieldsets = [
         (None, {"fields": ["name", "description", "runbook_url", "severity", "enabled"]}),
         (
@@ -135,7 +137,16 @@ class ReadOnly:
 class AlertEventInline(ReadOnly, EventInline):
     model = AlertEvent
     extra = 0
-    fields = ["state", "value", "at", "actor", "reason", "event_id", "published_at", "attempts"]
+    fields = readonly_fields = [
+        "state",
+        "value",
+        "at",
+        "actor",
+        "reason",
+        "event_id",
+        "published_at",
+        "attempts",
+    ]
 
 
 @admin.register(Alert)
