@@ -1,0 +1,74 @@
+"""The WebSocket: authorise, join, forward. Nothing else; what a page sends is not listened to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.http.cookie import parse_cookie
+from django.http.request import split_domain_port, validate_host
+
+from gdsconsole.live.authority import Grant, grant_of
+from gdsconsole.live.hub import Hub, current_hub
+from gdsconsole.live.origin import header_map, is_same_origin
+from gdsconsole.live.sockets import Socket
+
+STUCK_S = 30.0
+TRY_LATER = 1013
+
+
+class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """One page's socket. A wrong origin, an anonymous or powerless user is refused in the handshake."""
+
+    hub: Hub | None = None
+    socket: Socket | None = None
+    writer: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        headers = header_map(self.scope["headers"])
+        session_key = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME, "")
+        grant = await self._grant(session_key) if _is_welcome(self.scope, headers) else None
+        if grant is None or not grant.allowed:
+            await self.close()
+            return
+        await self.accept()
+        self.hub = current_hub()
+        self.socket = self.hub.join(session_key, grant)
+        self.writer = asyncio.create_task(self._write(self.socket), name="live-socket")
+
+    async def disconnect(self, code: int) -> None:
+        if self.writer is not None:
+            self.writer.cancel()
+        if self.hub is not None and self.socket is not None:
+            self.hub.leave(self.socket)
+
+    async def _grant(self, session_key: str) -> Grant | None:
+        return await sync_to_async(grant_of)(session_key)
+
+    async def _write(self, socket: Socket) -> None:
+        try:
+            while (text := await socket.next_text()) is not None:
+                # A tab that takes nothing for this long is gone, or better off connecting again.
+                await asyncio.wait_for(self.send(text_data=text), STUCK_S)
+            await self.close(code=socket.close_code)
+        except TimeoutError:
+            await self.close(code=TRY_LATER)
+        finally:
+            if self.hub is not None:
+                self.hub.leave(socket)
+
+
+def _is_welcome(scope: dict[str, Any], headers: dict[str, str]) -> bool:
+    host, _ = split_domain_port(headers.get("host", ""))
+    allowed = settings.ALLOWED_HOSTS or (["localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
+    if not host or not validate_host(host, allowed):
+        return False
+    secure = scope.get("scheme") == "wss"
+    if not secure and settings.SECURE_PROXY_SSL_HEADER:
+        name, value = settings.SECURE_PROXY_SSL_HEADER
+        seen = headers.get(name.removeprefix("HTTP_").replace("_", "-").lower(), "")
+        secure = seen.split(",")[0].strip() == value
+    return is_same_origin(headers, secure=secure, trusted=settings.CSRF_TRUSTED_ORIGINS)

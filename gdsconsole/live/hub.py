@@ -1,0 +1,314 @@
+"""The live side of a web process: one Redis subscription, however many sockets.
+
+What all publishers send is merged, newest by key, and handed to the sockets as one frame at most every
+250 ms; sockets with the same permissions get the same text. A channel layer is not used: a `group_send`
+to every socket costs several times more, and the Redis layer drops silently at its capacity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+import msgspec
+import redis
+import redis.asyncio
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from gdsconsole.live import events
+from gdsconsole.live.authority import Grant, grant_of
+from gdsconsole.live.frames import OutFrame, visible
+from gdsconsole.live.publish import Event, Frame
+from gdsconsole.live.sockets import Socket
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_S = 0.25
+HEARTBEAT_S = 5.0
+RECHECK_S = 10.0
+SILENT_S = 6.0
+RETRY_S = (0.25, 5.0)
+# Close codes that live.js knows: log in again; no permission left; ask again who you are.
+LOGGED_OUT = 4401
+FORBIDDEN = 4403
+ASK_AGAIN = 4408
+
+_decoder = msgspec.json.Decoder(Frame)
+
+
+class Subscription(Protocol):
+    """Frames of other processes. `read()` waits up to a second, raises `redis.RedisError` or `OSError`."""
+
+    async def read(self) -> bytes | None: ...
+    async def close(self) -> None: ...
+
+
+class RedisSubscription:
+    """One connection to Redis, subscribed when it is first read.
+
+    A subscription only listens, so a Redis that hangs would go unnoticed: it is asked for an answer
+    after 2 s of silence and given up after 6 s.
+    """
+
+    def __init__(self, url: str) -> None:
+        # No retries inside: the hub must see a lost connection, because frames were lost with it.
+        self._client = redis.asyncio.Redis.from_url(
+            url, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
+        )
+        self._pubsub = self._client.pubsub()
+        self._heard_at: float | None = None
+
+    async def read(self) -> bytes | None:
+        if self._heard_at is None:
+            await self._pubsub.subscribe(events.channel())
+            # The answer to the subscription: until it is here, what is published is not heard.
+            if await self._pubsub.get_message(timeout=2) is None:
+                raise redis.TimeoutError("no answer to the subscription")
+            self._heard_at = time.monotonic()
+            return None
+        message = await self._pubsub.get_message(timeout=1)
+        if message is not None:
+            self._heard_at = time.monotonic()
+            return message["data"] if message["type"] == "message" else None
+        silent_s = time.monotonic() - self._heard_at
+        if silent_s > SILENT_S:
+            raise redis.TimeoutError(f"silent for {silent_s:.0f} s")
+        if silent_s > SILENT_S / 3:
+            await self._pubsub.ping()
+        return None
+
+    async def close(self) -> None:
+        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+        await self._client.aclose()
+
+
+class Hub:
+    """Sockets of one event loop. The loops of `run()` are thin; tests call the steps."""
+
+    def __init__(
+        self,
+        subscribe: Callable[[], Subscription],
+        *,
+        grants: Callable[[str], Grant | None] = grant_of,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        interval_s: float = INTERVAL_S,
+    ) -> None:
+        self.sockets: set[Socket] = set()
+        self.live = False
+        self._subscribe = subscribe
+        self._grants = grants
+        self._clock = clock
+        self._wall = wall
+        self._interval_s = interval_s
+        self._merged: dict[tuple[str, str], Event] = {}
+        self._newest_at = 0.0
+        self._gap = False
+        self._said_live = False
+        self._seq = 0
+        self._last_flush = float("-inf")
+        self._something = asyncio.Event()
+        self._recheck_users: set[str] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def join(self, session_key: str, grant: Grant) -> Socket:
+        """A new socket; its first frame says whether Redis answers. The first starts the subscription."""
+        socket = Socket(session_key, grant, now=self._clock())
+        self.sockets.add(socket)
+        socket.offer(OutFrame(self._seq, self._wall(), False, self.live, []))
+        if not self._tasks:
+            loops = (self._listen, self._deliver, self._supervise)
+            self._tasks = [asyncio.create_task(loop(), name=f"live-{loop.__name__}") for loop in loops]
+        return socket
+
+    def leave(self, socket: Socket) -> None:
+        """Forget a socket; the last one ends the subscription."""
+        self.sockets.discard(socket)
+        if not self.sockets:
+            self.stop()
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+        self.live = False
+
+    def take(self, frame: Frame) -> None:
+        """Merge a process' frame into what the sockets get next."""
+        for event in frame.events:
+            if event.type == events.ACCESS_CHANGED:
+                self._access_changed(event)
+            else:
+                self._merged[event.type, event.key] = event
+        self._newest_at = max(self._newest_at, frame.at)
+        self._gap = self._gap or frame.gap
+        if self._merged or self._gap:
+            self._something.set()
+
+    def set_live(self, live: bool) -> None:
+        """Redis answers, or doesn't any more; the sockets hear of a change at once."""
+        if live != self.live:
+            self.live = live
+            # Whatever was published while nobody listened is missing.
+            self._gap = self._gap or live
+            self._something.set()
+            self._last_flush = float("-inf")
+
+    def due_in(self) -> float:
+        """Seconds until the next frame may go."""
+        return max(0.0, self._last_flush + self._interval_s - self._clock())
+
+    def flush(self) -> None:
+        """Hand what was merged to the sockets, as one text for all with the same permissions."""
+        found, self._merged = list(self._merged.values()), {}
+        gap, self._gap = self._gap, False
+        changed, self._said_live = self.live != self._said_live, self.live
+        self._something.clear()
+        self._seq += 1
+        self._last_flush = self._clock()
+        at = self._newest_at if found else self._wall()
+        made: dict[frozenset[str], OutFrame] = {}
+        for socket in self.sockets:
+            allowed = socket.grant.allowed
+            if allowed not in made:
+                made[allowed] = OutFrame(self._seq, at, gap, self.live, visible(found, allowed))
+            frame = made[allowed]
+            # News of types that a socket may not see is no news for it, but it must hear that the line lives.
+            if (
+                frame.events
+                or gap
+                or changed
+                or self._last_flush - socket.offered_at >= HEARTBEAT_S - INTERVAL_S
+            ):
+                socket.offer(frame)
+                socket.offered_at = self._last_flush
+
+    async def recheck(self, *, everybody: bool = False) -> None:
+        """Ask again who is behind each socket whose last check is 10 s old, or whose access changed."""
+        now = self._clock()
+        users, self._recheck_users = self._recheck_users, set()
+        due = [
+            socket
+            for socket in self.sockets
+            if everybody
+            or "*" in users
+            or socket.grant.user_id in users
+            or now - socket.checked_at >= RECHECK_S
+        ]
+        try:
+            grants = await self._grants_of({socket.session_key for socket in due})
+        except BaseException:
+            self._recheck_users |= users
+            raise
+        for socket in due:
+            socket.checked_at = now
+            self._apply(socket, grants[socket.session_key])
+
+    async def _grants_of(self, session_keys: Iterable[str]) -> dict[str, Grant | None]:
+        # One trip to the thread that holds the database connection, however many sockets.
+        def ask() -> dict[str, Grant | None]:
+            return {key: self._grants(key) for key in session_keys}
+
+        return await sync_to_async(ask)()
+
+    def _apply(self, socket: Socket, grant: Grant | None) -> None:
+        if grant is None:
+            socket.close(LOGGED_OUT)
+        elif not grant.allowed:
+            socket.close(FORBIDDEN)
+        elif grant != socket.grant:
+            # The page was rendered with other permissions: it must be read again.
+            socket.grant = grant
+            socket.offer(OutFrame(self._seq, self._wall(), True, self.live, []))
+
+    def _access_changed(self, event: Event) -> None:
+        if msgspec.json.decode(event.data).get("logged_out"):
+            # A signed cookie stays valid where it is kept, so the browser is asked whether it has one.
+            for socket in self.sockets:
+                if socket.grant.user_id == event.key:
+                    socket.close(ASK_AGAIN)
+        else:
+            self._recheck_users.add(event.key)
+
+    async def _listen(self) -> None:
+        failures = 0
+        while True:
+            subscription = self._subscribe()
+            try:
+                while True:
+                    message = await subscription.read()
+                    self.set_live(True)
+                    failures = 0
+                    if message is not None:
+                        self._take_encoded(message)
+            except (redis.RedisError, OSError) as error:
+                if not failures:
+                    logger.warning("Redis at %s is away, pages poll: %s", _address(), error)
+                failures += 1
+                self.set_live(False)
+            finally:
+                await _close_quietly(subscription)
+            await asyncio.sleep(min(RETRY_S[0] * 2 ** min(failures - 1, 10), RETRY_S[1]))
+
+    def _take_encoded(self, message: bytes) -> None:
+        try:
+            self.take(_decoder.decode(message))
+        except msgspec.DecodeError as error:
+            logger.error("a frame on %s is not ours: %s", events.channel(), error)
+
+    async def _deliver(self) -> None:
+        while True:
+            # Nothing new for a while: an empty frame tells the page that the line is alive.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._something.wait(), HEARTBEAT_S)
+            await asyncio.sleep(self.due_in())
+            self.flush()
+
+    async def _supervise(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await self.recheck()
+            except Exception:
+                # Without an answer from the database nobody's permission is known: it is asked again,
+                # and who can't be checked in time is not served.
+                logger.exception("sockets could not be checked")
+                self.close_unchecked()
+
+    def close_unchecked(self) -> None:
+        """Close sockets whose last successful check is too old to go by."""
+        now = self._clock()
+        for socket in self.sockets:
+            if now - socket.checked_at >= RECHECK_S + 4:
+                socket.close(ASK_AGAIN)
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def current_hub() -> Hub:
+    """The hub of the running event loop: one for a web process."""
+    loop = asyncio.get_running_loop()
+    hub = _hubs.get(loop)
+    if hub is None:
+        hub = _hubs[loop] = Hub(lambda: RedisSubscription(settings.REDIS_URL))
+    return hub
+
+
+async def _close_quietly(subscription: Subscription) -> None:
+    try:
+        await subscription.close()
+    except (redis.RedisError, OSError):
+        return
+
+
+def _address() -> str:
+    return settings.REDIS_URL.rsplit("@", 1)[-1]
