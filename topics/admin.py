@@ -137,16 +137,8 @@ class ReadOnly:
 class AlertEventInline(ReadOnly, EventInline):
     model = AlertEvent
     extra = 0
-    fields = readonly_fields = [
-        "state",
-        "value",
-        "at",
-        "actor",
-        "reason",
-        "event_id",
-        "published_at",
-        "attempts",
-    ]
+    readonly_fields = ("state", "value", "at", "actor", "reason", "event_id", "published_at", "attempts")
+    fields = readonly_fields
 
 
 @admin.register(Alert)
