@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from gdsconsole.kafka.clients import Source
-from gdsconsole.kafka.errors import FailureKind
+from gdsconsole.kafka.errors import FailureKind, kafka_error
 from gdsconsole.kafka.failures import Breaker, BreakerPolicy, Failure, FailureStore, reason_of
 from gdsconsole.kafka.offsets import OffsetTracker, Place
 from gdsconsole.kafka.steps import PartitionId, Step
@@ -195,7 +195,7 @@ class Assignment:
         held.position = offset
         held.rewound = True
         try:
-            self._source.seek(TopicPartition(*held.place, offset))
+            self._go_to(held, offset)
         except KafkaException as error:
             # Where the client reads is unknown now, and records beyond `offset` would be taken for
             # the next ones. Placing seeks again, until it works.
@@ -226,7 +226,7 @@ class Assignment:
             held.buried.clear()
             held.rewound = True
             self._offsets.start(held.place, None if from_the_start else end, committed=None)
-            self._source.seek(TopicPartition(topic, number, OFFSET_BEGINNING if from_the_start else end))
+            self._go_to(held, OFFSET_BEGINNING if from_the_start else end)
         except Exception as error:
             self.place_again([held], f"{type(error).__name__}: {reason_of(error)}", after_s=PLACE_AGAIN_S)
 
@@ -292,7 +292,7 @@ class Assignment:
         # is an error, so that a start that retention has deleted is a loss with a number.
         first_start = committed is None and stored == 0
         self._offsets.start(held.place, None if first_start else held.position, committed=committed)
-        self._source.seek(TopicPartition(*held.place, OFFSET_BEGINNING if first_start else held.position))
+        self._go_to(held, OFFSET_BEGINNING if first_start else held.position)
         held.failure, held.suspect_until = failure, 0
         if failure is not None and failure.offset < held.position:
             self._forget(held)
@@ -303,6 +303,22 @@ class Assignment:
             held.reason = f"{held.failure.error_type}: {held.failure.error}"
         else:
             self._resume([held])
+
+    def _go_to(self, held: Held, offset: int) -> None:
+        """Have the client read from `offset`, whatever it did before; raises KafkaException."""
+        part = TopicPartition(*held.place, offset)
+        try:
+            self._source.seek(part)
+        except KafkaException as error:
+            cause = kafka_error(error)
+            if cause is None or cause.code() != KafkaError._STATE:
+                raise
+            # After an offset that was out of range the client fetches nothing of the partition, and
+            # refuses to seek in it. Assigned anew, it starts again; and an assignment ends a pause.
+            self._source.incremental_unassign([part])
+            self._source.incremental_assign([part])
+            if held.phase is not Phase.RUNNING:
+                self._source.pause([part])
 
     def _remember(self, failure: Failure) -> None:
         # Kept for the next owner's sake. If it can't be, this owner still knows.

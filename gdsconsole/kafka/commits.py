@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from gdsconsole.kafka.clients import Source
-from gdsconsole.kafka.errors import describe, kafka_error
+from gdsconsole.kafka.errors import FailureKind, classify_kafka, describe, kafka_error
 from gdsconsole.kafka.offsets import OffsetTracker, Place
 from gdsconsole.kafka.status import Counters
 
@@ -102,6 +102,8 @@ class Committer:
                 self._ask(self._source, due)
             # Serves the callback. Records that come are left for the next owner.
             self._source.consume(1, 0.1)
+            if self._refusal is not None and classify_kafka(self._refusal) is not FailureKind.TRANSIENT:
+                break
         log.warning("closing with commits unacknowledged")
         return False
 

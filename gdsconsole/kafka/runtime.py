@@ -146,9 +146,11 @@ class Pipeline:
         records = fill(
             self._source, limit=self._limit, linger_s=self._policies.batch.linger_s, idle_s=self._idle_s
         )
+        refusal = self._commits.refusal()
+        if refusal is not None and _is_fatal(refusal):
+            self._fatal = refusal
         if self._fatal is not None:
             raise _ended_by(self._fatal)
-        refusal = self._commits.refusal()
         if refusal is not None and classify_kafka(refusal) is not FailureKind.TRANSIENT:
             # Most likely evicted, and still handed what was prefetched: drop it, and ask again where to
             # start once the client must have heard of the eviction itself.
@@ -238,7 +240,7 @@ class Pipeline:
         error = event.error()
         if error is None:
             return
-        if error.fatal():
+        if _is_fatal(error):
             raise _ended_by(error)
         held = self._assignment.get(place_of(event)) if event.topic() else None
         if error.code() == KafkaError._PARTITION_EOF:
@@ -252,7 +254,6 @@ class Pipeline:
                 self._out_of_range(held)
         else:
             self._on_error(error)
-            log.warning("%s: %s", self.group, describe(error))
 
     def _out_of_range(self, held: Held) -> None:
         """What the partition wanted is gone. Go on where the log is, and say what was lost."""
@@ -283,9 +284,13 @@ class Pipeline:
             self._assignment.rewind(held, wanted)
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
+        if _is_fatal(error):
             self._fatal = error
-        self._trouble = (describe(error), self._clock())
+        now = self._clock()
+        if now - self._trouble[1] >= TROUBLE_S:
+            # Once: a broker that is away is mentioned with every attempt to connect.
+            log.warning("%s: %s", self.group, describe(error))
+        self._trouble = (describe(error), now)
 
     def _tick(self) -> None:
         now = self._clock()
@@ -298,6 +303,11 @@ class Pipeline:
             if self._classify(error) is FailureKind.UNKNOWN:
                 log.exception("%s: the step's tick failed", self.group)
             self._trouble = (f"{type(error).__name__}: {reason_of(error)}", now)
+
+
+def _is_fatal(error: KafkaError) -> bool:
+    """Whether the client is of no use any more. Those it hands out as events aren't marked as fatal."""
+    return error.fatal() or error.code() in {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID}
 
 
 def _ended_by(error: KafkaError) -> Exception:

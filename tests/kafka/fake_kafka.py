@@ -163,6 +163,8 @@ class FakeSource:
     def seek(self, partition: TopicPartition) -> None:
         if self.refuse_seeks is not None:
             raise KafkaException(KafkaError(self.refuse_seeks))
+        if (partition.topic, partition.partition) in self.out_of_range:
+            raise KafkaException(KafkaError(KafkaError._STATE))
         self._move((partition.topic, partition.partition), partition.offset)
 
     def position(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:

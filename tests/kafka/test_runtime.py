@@ -302,7 +302,7 @@ def test_a_seek_that_fails_is_done_again_before_anything_is_read():
         policies=Policies(batch=BatchPolicy(minimum=1, maximum=1)),
     )
     lab.turns(1)
-    lab.source.refuse_seeks = KafkaError._STATE
+    lab.source.refuse_seeks = KafkaError._TIMED_OUT
     lab.turns(3)
     assert lab.database.effects == []
     lab.source.refuse_seeks = None
