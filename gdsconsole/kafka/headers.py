@@ -20,7 +20,8 @@ def headers_of(record: Record) -> Headers:
 
     Everything that reads headers must do it here. confluent_kafka can't express a header name that is not
     UTF-8: `record.headers()` raises SystemError at best, and in a warm loop or a second time returns a
-    list with a NULL pointer in it, which crashes the process as soon as it is touched.
+    list with a NULL pointer in it, which crashes the process as soon as it is touched. A name ends at
+    its first NUL character there, too.
     """
     try:
         found = _headers(record)
