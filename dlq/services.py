@@ -5,6 +5,7 @@ Sending is not done here: a run is rows, and a worker's replayer makes it so (`d
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,12 +49,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A frozen selection: the letters that would be sent, and those that wouldn't."""
+    """A frozen selection: the letters that would be decided about, and those that wouldn't."""
 
     ids: tuple[int, ...]
     refusals: tuple[Refusal, ...]
     topics: tuple[tuple[str, int], ...]
-    """(target topic, letters for it), the most first."""
+    """(topic, letters of it), the most first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +71,14 @@ class Discarded:
 
 def plan_replay(*, ids: Sequence[int], over_limit: bool = False) -> Plan:
     """What a replay of these letters would do; changes nothing."""
-    letters = _read(ids)
-    refusals = _missing(ids, letters) + _refusals(letters, over_limit=over_limit)
-    refused = {refusal.dead_letter_id for refusal in refusals}
-    accepted = [letter for letter in letters if letter.pk not in refused]
-    by_topic: dict[str, int] = {}
-    for letter in accepted:
-        by_topic[letter.topic or ""] = by_topic.get(letter.topic or "", 0) + 1
-    return Plan(
-        ids=tuple(letter.pk for letter in accepted),
-        refusals=tuple(refusals),
-        topics=tuple(sorted(by_topic.items(), key=lambda pair: (-pair[1], pair[0]))),
-    )
+    letters = _rows(ids, lock=False)
+    return _plan(letters, _missing(ids, letters) + _replay_refusals(letters, over_limit=over_limit))
+
+
+def plan_discard(*, ids: Sequence[int]) -> Plan:
+    """What discarding these letters would do; changes nothing."""
+    letters = _rows(ids, lock=False)
+    return _plan(letters, _missing(ids, letters) + _discard_refusals(letters))
 
 
 @transaction.atomic
@@ -96,8 +93,8 @@ def start_replay(
     reason = reason.strip()
     if over_limit and not reason:
         raise ValueError("reason: replaying past the limit needs a reason")
-    letters = _lock(ids)
-    refusals = _missing(ids, letters) + _refusals(letters, over_limit=over_limit)
+    letters = _rows(ids, lock=True)
+    refusals = _missing(ids, letters) + _replay_refusals(letters, over_limit=over_limit)
     refused = {refusal.dead_letter_id for refusal in refusals}
     accepted = [letter for letter in letters if letter.pk not in refused]
     if not accepted:
@@ -141,13 +138,8 @@ def discard(*, ids: Sequence[int], actor: str, reason: str, now: datetime) -> Di
     reason = reason.strip()
     if not reason:
         raise ValueError("reason: discarding needs a reason")
-    letters = _lock(ids)
-    refusals = _missing(ids, letters)
-    newest = _newest_decisions(letters)
-    for letter in letters:
-        why = why_not_discard(_facts(letter, newest))
-        if why is not None:
-            refusals.append(Refusal(letter.pk, why))
+    letters = _rows(ids, lock=True)
+    refusals = _missing(ids, letters) + _discard_refusals(letters)
     refused = {refusal.dead_letter_id for refusal in refusals}
     accepted = [letter for letter in letters if letter.pk not in refused]
     if not accepted:
@@ -178,19 +170,33 @@ def discard_refusal(letter: DeadLetter) -> str | None:
     return why_not_discard(_facts(letter, _newest_decisions([letter])))
 
 
-def _refusals(letters: Iterable[DeadLetter], *, over_limit: bool) -> list[Refusal]:
-    letters = list(letters)
+def _plan(letters: Sequence[DeadLetter], refusals: Sequence[Refusal]) -> Plan:
+    refused = {refusal.dead_letter_id for refusal in refusals}
+    accepted = [letter for letter in letters if letter.pk not in refused]
+    by_topic = Counter(letter.topic or "unknown" for letter in accepted)
+    return Plan(
+        ids=tuple(letter.pk for letter in accepted),
+        refusals=tuple(refusals),
+        topics=tuple(sorted(by_topic.items(), key=lambda pair: (-pair[1], pair[0]))),
+    )
+
+
+def _replay_refusals(letters: Sequence[DeadLetter], *, over_limit: bool) -> list[Refusal]:
     newest = _newest_decisions(letters)
-    found = []
-    for letter in letters:
-        why = why_not_replay(_facts(letter, newest), over_limit=over_limit)
-        if why is not None:
-            found.append(Refusal(letter.pk, why))
-    return found
+    judged = (
+        (letter.pk, why_not_replay(_facts(letter, newest), over_limit=over_limit)) for letter in letters
+    )
+    return [Refusal(pk, why) for pk, why in judged if why is not None]
+
+
+def _discard_refusals(letters: Sequence[DeadLetter]) -> list[Refusal]:
+    newest = _newest_decisions(letters)
+    judged = ((letter.pk, why_not_discard(_facts(letter, newest))) for letter in letters)
+    return [Refusal(pk, why) for pk, why in judged if why is not None]
 
 
 def _claim(letters: Sequence[DeadLetter], to_state: DeadLetterState, events: list[DeadLetterEvent]) -> None:
-    """Move letters that `_lock` returned, all of them or, by the rollback, none."""
+    """Move locked letters, all of them or, by the rollback, none."""
     moved = 0
     for chunk in _chunks([letter.pk for letter in letters]):
         moved += DeadLetter.objects.filter(pk__in=chunk, state__in=OPEN_STATES).update(state=to_state)
@@ -200,16 +206,8 @@ def _claim(letters: Sequence[DeadLetter], to_state: DeadLetterState, events: lis
     publish_summary()
 
 
-def _lock(ids: Sequence[int]) -> list[DeadLetter]:
-    """The letters with these ids, locked where the database locks rows; SQLite locks itself whole."""
-    return _rows(ids, lock=True)
-
-
-def _read(ids: Sequence[int]) -> list[DeadLetter]:
-    return _rows(ids, lock=False)
-
-
 def _rows(ids: Sequence[int], *, lock: bool) -> list[DeadLetter]:
+    """The letters with these ids; locked where the database locks rows, SQLite locks itself whole."""
     wanted = sorted(set(ids))
     if not wanted:
         raise NothingDone("no dead letter was chosen")
