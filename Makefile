@@ -6,8 +6,8 @@ BROKERS ?=
 PY := .venv/bin/python
 
 # What the settings have to be in production, for `check --deploy`.
-PRODUCTION = env -u DEBUG -u GDS_HTTPS GDS_DATA_DIR=$(CURDIR)/var/check ALLOWED_HOSTS=console.example.org \
-	SECRET_KEY=a-long-value-that-only-this-check-uses-and-nobody-deploys
+PRODUCTION = env -u DEBUG -u GDS_HTTPS GDS_DATA_DIR=$(CURDIR)/var/check DATABASE_URL=sqlite://:memory: \
+	ALLOWED_HOSTS=console.example.org SECRET_KEY=a-long-value-that-only-this-check-uses-and-nobody-deploys
 
 COMPILE = --quiet --universal --generate-hashes --python-version 3.11 --no-header
 

@@ -26,6 +26,16 @@ from tests.running_console import RunningConsole
 from tests.waiting import wait_until
 
 BROKERS = 3
+# A console's first start takes half a minute on two idle cores, and much longer on busy ones.
+CONSOLE_TIMEOUT_S = 600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("console") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(CONSOLE_TIMEOUT_S))
+
+
 # A busy machine is no failure of the code: the session's own timeout bounds a test that hangs.
 hypothesis.settings.register_profile("console", deadline=None)
 hypothesis.settings.load_profile("console")

@@ -62,20 +62,11 @@ class Console:
             loop.add_signal_handler(number, self._on_signal)
         self.supervisor = Supervisor(data_dir, {}, self.progress.tell, self._write_state)
         self._write_state()
-        asking = asyncio.create_task(self._stop_asked.wait())
-        starting = asyncio.create_task(self._start())
-        while not asking.done() and not starting.done():
-            await asyncio.wait({asking, starting}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
-            self.progress.tell_if_quiet()
-        failure = await self._outcome(starting)
-        if failure is None and not asking.done():
-            self.phase = "ready"
-            self._write_state()
-            self.on_ready()
-            while not asking.done():
-                await asyncio.wait({asking}, timeout=5)
-                await asyncio.to_thread(self.supervisor.housekeeping)
-        asking.cancel()
+        failure: BaseException | None
+        try:
+            failure = await self._until_asked_to_stop()
+        except Exception as error:
+            failure = error  # whatever it is, nothing may be left running
         self.phase = "stopping"
         self._write_state()
         with self.progress.step("everything stopped"):
@@ -87,6 +78,25 @@ class Console:
         elif failure is not None:
             raise failure
         return 0 if failure is None else 1
+
+    async def _until_asked_to_stop(self) -> BaseException | None:
+        """Start everything and keep it running; the failure of the start, if there was one."""
+        asking = asyncio.create_task(self._stop_asked.wait())
+        starting = asyncio.create_task(self._start())
+        while not asking.done() and not starting.done():
+            await asyncio.wait({asking, starting}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+            self.progress.tell_if_quiet()
+        failure = await self._outcome(starting)
+        if failure is not None or asking.done():
+            asking.cancel()
+            return failure
+        self.phase = "ready"
+        self._write_state()
+        self.on_ready()
+        while not asking.done():
+            await asyncio.wait({asking}, timeout=5)
+            await asyncio.to_thread(self.supervisor.housekeeping)
+        return None
 
     async def _start(self) -> None:
         wishes, progress, data_dir = self.wishes, self.progress, self.wishes.data_dir
@@ -237,7 +247,10 @@ class Console:
             reason=self.reason,
             parts=self.supervisor.states(),
         )
-        run_state.write(self.wishes.data_dir, state)
+        try:
+            run_state.write(self.wishes.data_dir, state)
+        except OSError as error:  # a full disk must not end what still runs
+            self.progress.tell(f"the state can't be written to {self.wishes.data_dir}: {error.strerror}")
 
 
 def not_ready(url: str, *, timeout_s: float = 10.0) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -27,8 +27,9 @@ class Progress:
     def tell(self, line: str) -> None:
         """One line for people, at once."""
         self._last = time.monotonic()
-        self.out.write(f"{line}\n")
-        self.out.flush()
+        with suppress(OSError):  # a terminal that was closed must not keep a stop from its end
+            self.out.write(f"{line}\n")
+            self.out.flush()
 
     @contextmanager
     def step(self, what: str) -> Iterator[Step]:

@@ -22,7 +22,7 @@ from gdsconsole.env import ROOT
 from tests.running_console import RunningConsole
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.console, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.console
 
 USERS = "from django.contrib.auth.models import User"
 PARTS = {"redis", "kafka-1", "kafka-2", "kafka-3", "web", "worker-pipelines", "worker", "beat"}
