@@ -6,6 +6,8 @@ class ConsoleConfig(AppConfig):
     verbose_name = "GDS Console"
 
     def ready(self) -> None:
+        from gdsconsole import checks
         from gdsconsole.live import access
 
         access.connect()
+        checks.register_checks()
