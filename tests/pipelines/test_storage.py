@@ -1,0 +1,111 @@
+"""The database as something that may be away, and the failures it keeps."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+
+import pytest
+from django.db import OperationalError, connection
+
+from gdsconsole.kafka.errors import FailureKind, TransientError
+from gdsconsole.kafka.failures import Failure
+from gdsconsole.kafka.steps import Batch, PartitionId
+from gdsconsole.pipelines.models import Pipeline
+from gdsconsole.pipelines.storage import (
+    StoredFailures,
+    StoredStep,
+    bound_waits,
+    classify_failure,
+    storage,
+    unbound_waits,
+)
+from tests.kafka.steps import Database, StoreStep
+
+PART = PartitionId("gds.metrics.production", 3, "topic-1", "cluster-1")
+
+
+def failure(**changes) -> Failure:
+    fields = {
+        "partition": PART,
+        "offset": 41,
+        "kind": FailureKind.UNKNOWN,
+        "attempt": 2,
+        "first_failed_at": 1768473000.0,
+        "last_failed_at": 1768473002.5,
+        "next_try_at": 1768473006.5,
+        "error_type": "RuntimeError",
+        "error": "a bug",
+    }
+    return Failure(**fields | changes)
+
+
+@pytest.mark.django_db
+def test_a_failure_is_found_by_the_next_owner_of_its_partition():
+    store = StoredFailures("gds-alerting")
+    store.save(failure(attempt=1))
+    store.save(failure())
+    other = PART._replace(partition=4)
+    assert store.load([PART, other]) == {PART: failure()}
+    assert StoredFailures("gds-warehouse").load([PART]) == {}
+    assert store.load([PART._replace(topic_id="topic-2")]) == {}
+    store.clear(PART)
+    assert store.load([PART]) == {}
+
+
+@pytest.mark.django_db
+def test_a_steps_outage_is_transient_and_says_what_is_away():
+    def locked(batch: Batch[str]) -> None:
+        raise OperationalError("database is locked")
+
+    step = StoredStep(StoreStep(Database(), before=locked))
+    with pytest.raises(TransientError, match="database: database is locked"):
+        step.handle(Batch((), (), {}))
+
+
+@pytest.mark.django_db
+def test_a_failure_of_the_step_itself_stays_what_it_is():
+    def broken(batch: Batch[str]) -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        StoredStep(StoreStep(Database(), before=broken)).handle(Batch((), (), {}))
+
+
+def test_outages_of_stores_are_told_from_bugs():
+    import redis
+
+    assert classify_failure(OperationalError("locked")) is FailureKind.TRANSIENT
+    assert classify_failure(redis.ConnectionError("refused")) is FailureKind.TRANSIENT
+    assert classify_failure(RuntimeError("a bug")) is FailureKind.UNKNOWN
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'sqlite'")
+def test_a_lock_holds_a_pipeline_up_for_a_second_at_most():
+    Pipeline.objects.create(name="alerting", group="gds-alerting")
+    ready, done = threading.Event(), threading.Event()
+
+    def lock() -> None:
+        holder = sqlite3.connect(connection.settings_dict["NAME"])
+        holder.execute("BEGIN EXCLUSIVE")
+        ready.set()
+        done.wait(20)
+        holder.rollback()
+        holder.close()
+
+    thread = threading.Thread(target=lock)
+    bound_waits()
+    thread.start()
+    try:
+        assert ready.wait(10)
+        began = time.monotonic()
+        with pytest.raises(TransientError), storage():
+            Pipeline.objects.update(copies=2)
+        assert time.monotonic() - began < 3
+    finally:
+        done.set()
+        thread.join()
+        unbound_waits()
+    assert Pipeline.objects.update(copies=2) == 1
