@@ -41,7 +41,6 @@ def drain_pipelines(**_: Any) -> None:
 
 @shared_task(
     name="gdsconsole.run_pipeline",
-    queue=QUEUE,
     acks_late=False,
     ignore_result=True,
     time_limit=TIME_LIMIT_S,

@@ -1,0 +1,74 @@
+"""The reconciler, and the task's place in Celery."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from gdsconsole import tasks
+from gdsconsole.celery import app
+from gdsconsole.pipelines import services
+from gdsconsole.pipelines.copies import utc_now
+from gdsconsole.pipelines.draining import SharedFlag
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db]
+
+
+@pytest.fixture
+def queue(redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        yield lambda: client.llen(tasks.QUEUE)
+
+
+def test_what_should_run_and_does_not_is_sent_to_its_own_queue(queue):
+    assert tasks.reconcile_pipelines() == 2
+    assert queue() == 2
+
+
+def test_a_queue_nobody_reads_does_not_grow(queue):
+    services.ensure(groups={"alerting": "gds-alerting"})
+    services.scale(name="alerting", copies=3)
+    for _ in range(20):
+        tasks.reconcile_pipelines()
+    assert queue() == 4
+
+
+def test_after_a_flush_the_tasks_are_sent_again(queue, redis_url):
+    tasks.reconcile_pipelines()
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    assert tasks.reconcile_pipelines() == 2
+    assert queue() == 2
+
+
+def test_paused_and_halted_pipelines_are_left_alone(queue):
+    tasks.reconcile_pipelines()
+    services.pause(name="alerting")
+    services.halt(name="dlq-index", reason="why", now=utc_now())
+    with redis.Redis.from_url(app.conf.broker_url) as client:
+        client.flushall()
+    assert tasks.reconcile_pipelines() == 0
+    assert queue() == 0
+
+
+def test_the_task_is_acknowledged_early_and_has_no_limit_that_ends_it():
+    task = app.tasks["gdsconsole.run_pipeline"]
+    assert task.acks_late is False
+    assert task.time_limit > 365 * 86_400
+    assert task.soft_time_limit is None
+    route = app.amqp.router.route({}, task.name)
+    assert route["queue"].name == "pipelines"
+
+
+def test_the_shared_flag_is_seen_by_a_child_forked_before_it_was_set():
+    import os
+
+    flag = SharedFlag()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(read, 1)
+        os._exit(0 if flag.is_set() else 1)
+    flag.set()
+    os.write(write, b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
