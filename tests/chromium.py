@@ -11,6 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+# For a container: no sandbox of its own, no GPU, little shared memory, and no traffic of the browser's own.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--disable-background-networking",
+]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from gdsconsole.celery import app as celery_app
 from gdsconsole.devstack import jars, java, ports
 from gdsconsole.devstack.kafka_cluster import BrokerPorts, ClusterLayout, KafkaCluster
 from gdsconsole.devstack.redis_server import RedisServer
+from tests import chromium
 from tests.running_console import RunningConsole
 from tests.waiting import wait_until
 
@@ -39,6 +40,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # A busy machine is no failure of the code: the session's own timeout bounds a test that hangs.
 hypothesis.settings.register_profile("console", deadline=None)
 hypothesis.settings.load_profile("console")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a browser test that is skipped has failed: nobody would see that it never ran."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and item.get_closest_marker("browser"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """What pytest-playwright starts: the installed Chromium, which `make test` sees to."""
+    found = chromium.find()
+    if found is None:
+        pytest.skip("no Chromium here; `python -m tests.chromium` installs one")
+    # The browser's loop runs in the test's thread, where Django would refuse to touch the database.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    return {**browser_type_launch_args, "executable_path": str(found), "args": chromium.FLAGS}
 
 
 @pytest.fixture(scope="session")
