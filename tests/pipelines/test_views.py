@@ -1,0 +1,90 @@
+"""The pipelines' page, and who may press its buttons."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from gdsconsole.access import sync_roles
+from gdsconsole.pipelines import leases, services
+from gdsconsole.pipelines.leases import Heartbeat, Holder
+from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.views import headline
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def login(client):
+    sync_roles()
+
+    def as_(role: str):
+        user = User.objects.create_user(role)
+        user.groups.add(*user.groups.model.objects.filter(name=role))
+        client.force_login(user)
+        return client
+
+    return as_
+
+
+@pytest.fixture(autouse=True)
+def running() -> None:
+    services.ensure(groups={"alerting": "gds-alerting", "dlq-index": "gds-dlq-index"})
+    lease = leases.claim(
+        name="alerting", slot=0, holder=Holder("node-7", 4711, "elsewhere", 1.0), now=timezone.now()
+    )
+    counters = {"rate_in": 1234.0, "processed": 987654, "dead_letters": 3, "retries": 1, "waiting": {}}
+    heartbeat = Heartbeat(PipelineCopy.State.RUNNING, "", ["gds.metrics.production-0"], counters)
+    leases.renew(lease=lease, heartbeat=heartbeat, now=timezone.now())
+
+
+def test_the_page_shows_copies_partitions_and_rates(login):
+    page = login("viewer").get("/pipelines/").content.decode()
+    assert "dlq-index is not fully running yet." in page
+    assert "gds.metrics.production-0" in page
+    assert "node-7:4711" in page
+    assert 'data-live="pipeline.stats:alerting/0:rate_in"' in page
+    assert "Pause" not in page
+
+
+def test_htmx_gets_the_rows_alone(login):
+    page = login("viewer").get("/pipelines/", headers={"HX-Request": "true"}).content.decode()
+    assert page.startswith('<div id="pipelines"')
+
+
+def test_halted_says_why(login):
+    services.halt(name="alerting", reason="30 of 30 records were dead letters", now=timezone.now())
+    page = login("operator").get("/pipelines/").content.decode()
+    assert "alerting halted and needs you; dlq-index is not fully running yet." in page
+    assert "30 of 30 records were dead letters" in page
+    assert "Resume" in page
+
+
+def test_an_operator_pauses_resumes_and_scales(login):
+    client = login("operator")
+    assert client.post("/pipelines/alerting/pause/").status_code == 302
+    assert Pipeline.objects.get(name="alerting").state == "paused"
+    client.post("/pipelines/alerting/resume/")
+    assert Pipeline.objects.get(name="alerting").state == "running"
+    client.post("/pipelines/alerting/scale/", {"copies": 3})
+    assert Pipeline.objects.get(name="alerting").copies == 3
+    client.post("/pipelines/alerting/scale/", {"copies": 0})
+    assert Pipeline.objects.get(name="alerting").copies == 3
+    assert client.post("/pipelines/warehause/pause/").status_code == 404
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "scale"])
+@pytest.mark.parametrize("role", ["viewer", "reviewer"])
+def test_others_may_not(login, role, action):
+    client = login(role)
+    assert client.post(f"/pipelines/alerting/{action}/", {"copies": 3}).status_code == 403
+    assert client.get(f"/pipelines/alerting/{action}/").status_code == 405
+    assert Pipeline.objects.get(name="alerting").copies == 1
+
+
+def test_a_headline_for_a_quiet_day_and_an_empty_one():
+    assert headline([]).startswith("No pipeline is known yet")
+    row = services.listing(now=timezone.now())[0]
+    assert headline([row, row]) == "Every pipeline runs."
+    assert headline([row]) == "alerting runs."
