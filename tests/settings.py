@@ -11,7 +11,7 @@ os.environ.setdefault("SECRET_KEY", "only-for-tests-only-for-tests-only-for-test
 os.environ.setdefault("GDS_HTTPS", "false")
 os.environ.setdefault("DATABASE_URL", f"sqlite:///{_DATA_DIR / 'console.sqlite3'}")
 
-from gdsconsole.settings import *  # noqa: F403
+from gdsconsole.settings import *  # noqa: E402, F403
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

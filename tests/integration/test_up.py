@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from gdsconsole import access
-from gdsconsole.devstack import ports, processes, run_state
+from gdsconsole.devstack import ports, run_state
 from gdsconsole.env import ROOT
 from tests.running_console import RunningConsole
 from tests.waiting import wait_until
@@ -100,7 +100,9 @@ def other(tmp_path: Path) -> Iterator[RunningConsole]:
     """A console of a test's own, of one broker, not yet started."""
     made = RunningConsole(tmp_path / "var", ports.free(1)[0])
     yield made
-    processes.kill_all(run_state.leftovers(made.data_dir))
+    # The supervisor first: it would start again what is ended before it.
+    made.manage("down", check=False)
+    assert run_state.leftovers(made.data_dir) == []
 
 
 def test_what_a_killed_supervisor_left_is_ended_and_its_data_kept(other: RunningConsole) -> None:
