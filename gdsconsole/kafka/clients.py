@@ -137,6 +137,18 @@ class ClientHooks:
         return {name: hook for name, hook in named.items() if hook is not None}
 
 
+class LastError:
+    """A hook for `ClientHooks.on_error` that keeps why the brokers can't be reached, as of last."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        # That all brokers are down is told after why each of them is.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or self.reason is None:
+            self.reason = error.str()
+
+
 def new_producer(
     settings: ClientSettings,
     *,
@@ -170,15 +182,25 @@ def new_consumer(
 
 
 def require_topic(
-    client: Producer | Source, topic: str, settings: ClientSettings, *, timeout_s: float = 10.0
+    client: Producer | Source,
+    topic: str,
+    settings: ClientSettings,
+    *,
+    timeout_s: float = 10.0,
+    because: LastError | None = None,
 ) -> int:
     """The topic's partition count; raises `KafkaUnavailable` or `UnknownTopic`, naming the address.
 
-    All topics are listed: asking for one by name would create it where brokers allow that.
+    `because`, when it is the client's error hook, knows the reason: a refused password looks like
+    a timeout otherwise. All topics are listed: asking for one by name would create it where brokers
+    allow that.
     """
     try:
         metadata = client.list_topics(timeout=timeout_s)
     except KafkaException as error:
+        client.poll(0)  # serves the hook
+        if because is not None and because.reason is not None:
+            raise KafkaUnavailable(settings.bootstrap_servers, because.reason) from error
         raise unavailable(error, settings) from error
     found = metadata.topics.get(topic)
     if found is None or found.error is not None:

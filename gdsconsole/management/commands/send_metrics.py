@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gdsconsole.kafka.clients import Producer, new_producer, require_topic
+from gdsconsole.kafka.clients import ClientHooks, LastError, Producer, new_producer, require_topic
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic, WrongClientConfig
 from gdsconsole.kafka.producing import KEY_STRATEGIES
@@ -94,8 +94,9 @@ class Command(BaseCommand):
 
     def _send(self, stream: io.BufferedIOBase, interruption: Interruption, options: dict[str, Any]) -> Tally:
         settings = kafka_settings()
-        producer = _producer(settings, transactional=options["transactional"])
-        require_topic(producer, options["topic"], settings, timeout_s=_CONNECT_TIMEOUT_S)
+        because = LastError()
+        producer = _producer(settings, because, transactional=options["transactional"])
+        require_topic(producer, options["topic"], settings, timeout_s=_CONNECT_TIMEOUT_S, because=because)
         lines = MetricLines(
             producer, options["topic"], key_by=options["key_by"], tell=lambda line: self.stderr.write(line)
         )
@@ -116,12 +117,14 @@ class Command(BaseCommand):
         return Path(file).open("rb")
 
 
-def _producer(settings: ClientSettings, *, transactional: bool) -> Producer:
+def _producer(settings: ClientSettings, because: LastError, *, transactional: bool) -> Producer:
+    hooks = ClientHooks(on_error=because)
     if not transactional:
-        return new_producer(settings, client_id="gds-send-metrics")
+        return new_producer(settings, client_id="gds-send-metrics", hooks=hooks)
     return new_producer(
         settings,
         client_id="gds-send-metrics",
+        hooks=hooks,
         # Of its own each time: with a fixed one, two commands at once would fence each other.
         transactional_id=f"gds-send-metrics-{uuid.uuid4()}",
         transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,

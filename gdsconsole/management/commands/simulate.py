@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gdsconsole.kafka.clients import new_producer, require_topic
+from gdsconsole.kafka.clients import ClientHooks, LastError, new_producer, require_topic
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic, WrongClientConfig
 from gdsconsole.kafka.producing import SendStalled
 from gdsconsole.management.arguments import at_least_one, quiet_client, rate, seconds, share
@@ -69,8 +69,9 @@ class Command(BaseCommand):
 
     def _simulate(self, interruption: Interruption, options: dict[str, Any]) -> dict[str, float]:
         settings = kafka_settings()
-        producer = new_producer(settings, client_id="gds-simulate")
-        require_topic(producer, options["topic"], settings, timeout_s=_CONNECT_TIMEOUT_S)
+        because = LastError()
+        producer = new_producer(settings, client_id="gds-simulate", hooks=ClientHooks(on_error=because))
+        require_topic(producer, options["topic"], settings, timeout_s=_CONNECT_TIMEOUT_S, because=because)
         forever = options["seconds"] is None
         began = time.monotonic()
         simulation = Simulation(
