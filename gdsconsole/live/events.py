@@ -10,20 +10,24 @@ from django.conf import settings
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """`permission` is what a socket's user needs; `kept` bounds how many keys' newest data Redis holds."""
+    """`permission` is what a socket's user needs; `kept` bounds how many keys' newest data Redis holds.
+
+    Of the fields in `history` the values of the last quarter of an hour are kept too (`history.py`).
+    """
 
     name: str
     permission: str
     kept: int = 1_000
+    history: tuple[str, ...] = ()
 
 
 _ALL = (
-    EventType("pipeline.stats", "pipelines.view_pipeline"),
+    EventType("pipeline.stats", "pipelines.view_pipeline", history=("rate_in",)),
     EventType("metric.newest", "topics.view_topicdefinition", kept=5_000),
     EventType("alert.changed", "topics.view_alert"),
     EventType("deadletter.changed", "dlq.view_deadletter", kept=10),
-    EventType("lag.sampled", "lag.view_groupsample", kept=5_000),
-    EventType("topic.rates", "topics.view_topicdefinition", kept=5_000),
+    EventType("lag.sampled", "lag.view_groupsample", kept=5_000, history=("total_lag",)),
+    EventType("topic.rates", "topics.view_topicdefinition", kept=5_000, history=("rate_in",)),
     EventType("brokers.sampled", "lag.view_brokersample", kept=10),
 )
 EVENT_TYPES: Mapping[str, EventType] = {event.name: event for event in _ALL}
@@ -50,3 +54,8 @@ def newest_key(event_type: str) -> str:
 def order_key(event_type: str) -> str:
     """The Redis sorted set that knows which keys of the hash are the oldest."""
     return f"{settings.GDS_ORGANIZATION}:live:order:{event_type}"
+
+
+def history_key(event_type: str, key: str) -> str:
+    """The Redis list of a key's past values."""
+    return f"{settings.GDS_ORGANIZATION}:live:history:{event_type}:{key}"

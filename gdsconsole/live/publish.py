@@ -23,6 +23,7 @@ import msgspec
 import redis
 from django.conf import settings
 from django.db import transaction
+from redis.client import Pipeline
 
 from gdsconsole.live import events
 
@@ -33,6 +34,8 @@ MAX_WAITING = 5_000
 FRAME_EVENTS = 1_000
 KEPT_S = 86_400
 RETRY_S = (0.5, 5.0)
+HISTORY_EVERY_S = 5
+HISTORY_POINTS = 180
 
 # KEYS: channel, then a hash and a sorted set for each type.
 # ARGV: frame, seconds kept, now, then for each type: bound, how many pairs, key, data, key, data...
@@ -89,6 +92,7 @@ class RedisSender:
             url, socket_timeout=2, socket_connect_timeout=2, health_check_interval=30
         )
         self._script = self._client.register_script(_SEND)
+        self._kept_at: dict[tuple[str, str], float] = {}
 
     def __call__(self, frame: Frame) -> None:
         by_type: dict[str, list[Event]] = {}
@@ -102,7 +106,22 @@ class RedisSender:
             arguments += [events.EVENT_TYPES[name].kept, len(found)]
             for event in found:
                 arguments += [event.key, b'{"at":%f,"data":%s}' % (frame.at, bytes(event.data))]
-        self._script(keys=keys, args=arguments)
+        with self._client.pipeline(transaction=False) as pipe:
+            self._script(keys=keys, args=arguments, client=pipe)
+            self._keep_history(frame, pipe)
+            pipe.execute()
+
+    def _keep_history(self, frame: Frame, pipe: Pipeline) -> None:
+        for event in frame.events:
+            fields = events.EVENT_TYPES[event.type].history if event.type in events.EVENT_TYPES else ()
+            if not fields or frame.at - self._kept_at.get((event.type, event.key), 0) < HISTORY_EVERY_S:
+                continue
+            self._kept_at[event.type, event.key] = frame.at
+            data = msgspec.json.decode(event.data)
+            key = events.history_key(event.type, event.key)
+            pipe.rpush(key, msgspec.json.encode([frame.at, *(data.get(field) for field in fields)]))
+            pipe.ltrim(key, -HISTORY_POINTS, -1)
+            pipe.expire(key, HISTORY_POINTS * HISTORY_EVERY_S)
 
 
 class Publisher:

@@ -31,7 +31,7 @@ def latest(event_type: str) -> Snapshot | None:
 
 def latest_of(event_types: Sequence[str]) -> dict[str, Snapshot | None]:
     """`latest()` of several types by one round trip."""
-    pipe = _client().pipeline(transaction=False)
+    pipe = client().pipeline(transaction=False)
     for event_type in event_types:
         pipe.hgetall(events.newest_key(event_type))
     try:
@@ -49,7 +49,7 @@ def _decoded(answer: dict[bytes, bytes]) -> Snapshot:
     return found
 
 
-def _client() -> redis.Redis:
+def client() -> redis.Redis:
     """One client a process and address: a forked child must not write on its parent's connection."""
     name = (os.getpid(), settings.REDIS_URL)
     if name not in _clients:
