@@ -10,6 +10,7 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
 
 from dlq.causes import cause_of
 from dlq.models import DeadLetter, Envelope
+from lag.models import BrokerSample, GroupSample, Method, Status
 
 
 def make_record(**changes: Any) -> Message:
@@ -65,3 +66,78 @@ def make_dead_letter(**changes: Any) -> DeadLetter:
     if save:
         letter.save()
     return letter
+
+
+SAMPLED_AT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
+
+
+def partition_sample(**changes: Any) -> dict[str, Any]:
+    """One partition of a group's sample: a group that has read everything, unless told otherwise."""
+    return {
+        "topic": "gds.metrics.production",
+        "topic_id": "hJ7x0yXjQW2mT1b3bqfRDA",
+        "partition": 0,
+        "committed": 100,
+        "end": 100,
+        "log_start": 0,
+        "lag": 0,
+        "lost": 0,
+        "age_s": 0.0,
+        "method": Method.CAUGHT_UP.value,
+        "consumed_per_s": 10.0,
+        "produced_per_s": 10.0,
+        "eta_s": None,
+        "status": Status.OK.value,
+        "reason": "",
+    } | changes
+
+
+def make_group_sample(**changes: Any) -> GroupSample:
+    """A stored sample of a group that keeps up, unless told otherwise."""
+    fields: dict[str, Any] = {
+        "group": "gds-alerting",
+        "sampled_at": SAMPLED_AT,
+        "state": "Stable",
+        "status": Status.OK,
+        "members": 1,
+        "total_lag": 0,
+        "unknown_partitions": 0,
+        "lost": 0,
+        "age_s": 0.0,
+        "consumed_per_s": 10.0,
+        "produced_per_s": 10.0,
+        "partitions": [partition_sample()],
+    }
+    return GroupSample.objects.create(**fields | changes)
+
+
+def broker_figures(broker_id: int, **changes: Any) -> dict[str, Any]:
+    """One broker of a cluster's sample: up, with every figure known."""
+    return {
+        "id": broker_id,
+        "address": f"127.0.0.1:{9091 + broker_id}",
+        "up": True,
+        "controller": broker_id == 1,
+        "bytes_in_per_s": 50_000.0,
+        "bytes_out_per_s": 100_000.0,
+        "messages_in_per_s": 200.0,
+        "produce_p99_ms": 12.0,
+        "fetch_p99_ms": 504.0,
+        "under_replicated": 0,
+    } | changes
+
+
+def make_broker_sample(**changes: Any) -> BrokerSample:
+    """A stored sample of three healthy brokers, unless told otherwise."""
+    fields: dict[str, Any] = {
+        "sampled_at": SAMPLED_AT,
+        "cluster_id": "tests",
+        "live": 3,
+        "expected": 3,
+        "partitions": 48,
+        "under_replicated": 0,
+        "under_min_isr": 0,
+        "leaderless": 0,
+        "brokers": [broker_figures(number) for number in (1, 2, 3)],
+    }
+    return BrokerSample.objects.create(**fields | changes)
