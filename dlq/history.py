@@ -15,7 +15,6 @@ from django.db import transaction
 from django.db.models import Count, Q
 
 from dlq.models import (
-    OPEN_STATES,
     DeadLetter,
     DeadLetterAction,
     DeadLetterEvent,
@@ -104,8 +103,7 @@ def record_return(item: ReplayItem, failure: DeadLetter, *, now: datetime) -> bo
     """A replayed record failed again, as `failure` (an unsaved row) tells. False: that was known.
 
     It is the same message, so it stays the same row: the letter that was replayed is failed again, with
-    its newest error. A record of another group's, which also read the replay, has a letter of its own;
-    the caller sees to that.
+    its newest error. Several groups may say so of one replay that none of them can read.
     """
     if failure.partition is None or failure.offset is None:
         raise ValueError("a record without coordinates is nobody's replay")
@@ -138,12 +136,6 @@ def record_return(item: ReplayItem, failure: DeadLetter, *, now: datetime) -> bo
         at=now,
     )
     return True
-
-
-def touch(letter: DeadLetter, failure: DeadLetter) -> None:
-    """Another group's replay made this open letter's record fail once more: note the newest failure."""
-    if letter.state in OPEN_STATES:
-        _take_failure(letter, failure)
 
 
 def _take_failure(letter: DeadLetter, failure: DeadLetter) -> None:

@@ -9,9 +9,16 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from dlq.history import record_return, touch
+from dlq.history import record_return
 from dlq.intake import Arrival, identity_of, row_of
-from dlq.models import DeadLetter, DeadLetterAction, DeadLetterEvent, DeadLetterState, ReplayItem
+from dlq.models import (
+    EVERY_GROUP,
+    DeadLetter,
+    DeadLetterAction,
+    DeadLetterEvent,
+    DeadLetterState,
+    ReplayItem,
+)
 
 _CHUNK = 500
 
@@ -39,27 +46,10 @@ def _returned(item: ReplayItem, failure: DeadLetter, *, now: datetime) -> bool:
     replayed = item.dead_letter
     if failure.topic is None or failure.topic != item.target_topic:
         return False
-    if replayed.group in (failure.group, ""):
-        record_return(item, failure, now=now)
-        return True
-    # The replay went to the topic, and every group reads it. The same message may have failed in this
-    # group too, at its original offset; then this is that letter's failure once more.
-    sibling = (
-        DeadLetter.objects.without_payload()
-        .select_for_update()
-        .filter(
-            cluster_id=replayed.cluster_id,
-            topic=replayed.topic,
-            topic_id=replayed.topic_id,
-            partition=replayed.partition,
-            offset=replayed.offset,
-            group=failure.group,
-        )
-        .first()
-    )
-    if sibling is None:
+    if replayed.group == EVERY_GROUP and failure.group != EVERY_GROUP:
+        # It can be read now, and one of the groups that read it fails at it: a letter of that group.
         return False
-    touch(sibling, failure)
+    record_return(item, failure, now=now)
     return True
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dlq.causes import cause_of
-from dlq.models import TOPIC_ID_LENGTH, DeadLetter, Envelope, pack_headers
+from dlq.models import EVERY_GROUP, TOPIC_ID_LENGTH, DeadLetter, Envelope, pack_headers
 from gdsconsole.kafka.dead_letters import DecodedDeadLetter
 
 UNREADABLE_ERROR_TYPE = "UnreadableEnvelope"
@@ -66,7 +66,7 @@ def row_of(arrival: Arrival) -> DeadLetter:
         topic_id=_text(letter.topic_id, TOPIC_ID_LENGTH) if readable else "",
         partition=letter.partition if readable else None,
         offset=letter.offset if readable else None,
-        group=_text(letter.group, 255),
+        group=EVERY_GROUP if letter.stage == "decode" else _text(letter.group, 255),
         timestamp=letter.timestamp,
         key=letter.key,
         value=letter.value,

@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 TOPIC_NAME_LENGTH = 249
 TOPIC_ID_LENGTH = 64
 CAUSE_LENGTH = 16
+EVERY_GROUP = "*"
 
 
 class Cause(TypedDict):
@@ -97,6 +98,7 @@ class DeadLetter(models.Model):
     topic_id = models.CharField(max_length=TOPIC_ID_LENGTH, blank=True, default="")
     partition = models.IntegerField(null=True)
     offset = models.BigIntegerField(null=True)
+    # EVERY_GROUP for a record that can't be decoded: it fails in every group alike, and is one letter.
     group = models.CharField(max_length=255, blank=True, default="")
     timestamp = models.DateTimeField(null=True)
 
@@ -178,8 +180,22 @@ class DeadLetter(models.Model):
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
 
+    @property
+    def only_group(self) -> str | None:
+        """The one group that could not process it; None: every group, or nobody knows which."""
+        return self.group if self.group not in ("", EVERY_GROUP) else None
+
+    @property
+    def group_label(self) -> str:
+        return group_label(self.group)
+
     def header_pairs(self) -> list[tuple[str, bytes | None]]:
         return unpack_headers(self.headers)
+
+
+def group_label(group: str) -> str:
+    """The group of a letter or of its history in words."""
+    return "every group" if group == EVERY_GROUP else group or "an unknown group"
 
 
 def pack_headers(pairs: list[tuple[str, bytes | None]]) -> list[list[str | None]]:
@@ -346,3 +362,9 @@ class DeadLetterEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.dead_letter_id}: {self.action}"
+
+    @property
+    def actor_label(self) -> str:
+        """Who did it: a person, or the group that failed."""
+        by_group = self.action in (DeadLetterAction.INDEXED, DeadLetterAction.CAME_BACK)
+        return group_label(self.actor) if by_group else self.actor

@@ -9,7 +9,15 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Count
 from django.db.models.functions import TruncHour
 
-from dlq.models import OPEN_STATES, Cause, DeadLetter, DeadLetterQuerySet, DeadLetterState, ReplayItem
+from dlq.models import (
+    EVERY_GROUP,
+    OPEN_STATES,
+    Cause,
+    DeadLetter,
+    DeadLetterQuerySet,
+    DeadLetterState,
+    ReplayItem,
+)
 from gdsconsole import formats
 
 TREND_HOURS = 24
@@ -82,19 +90,20 @@ def expires_soon(letter: DeadLetter, *, now: datetime) -> bool:
 
 def sentence(letter: DeadLetter) -> str:
     """What happened to it, in one line (pure)."""
-    who = letter.group or "An unknown group"
+    who = {EVERY_GROUP: "No group", "": "An unknown group"}.get(letter.group, letter.group)
+    could, can = ("could", "can") if letter.group == EVERY_GROUP else ("could not", "can't")
     times = "" if letter.replay_count < 2 else f" {letter.replay_count} times"
     if letter.topic is None:
         return "Something in a dead letter topic that is no dead letter; kept as it was found."
     if letter.state == DeadLetterState.REPLAYED:
-        return f"{who} could not process it; it was replayed{times} and has not come back."
+        return f"{who} {could} process it; it was replayed{times} and has not come back."
     if letter.state == DeadLetterState.DISCARDED:
-        return f"{who} could not process it, and it was discarded."
+        return f"{who} {could} process it, and it was discarded."
     if letter.state == DeadLetterState.REPLAYING:
-        return f"{who} could not process it; it is being replayed now."
+        return f"{who} {could} process it; it is being replayed now."
     if letter.replay_count:
-        return f"{who} can't process it: it was replayed{times} and failed again."
-    return f"{who} could not process it. It waits for a decision."
+        return f"{who} {can} process it: it was replayed{times} and failed again."
+    return f"{who} {could} process it. It waits for a decision."
 
 
 def came_back_title(replay: ReplayItem | None) -> str:
@@ -112,10 +121,8 @@ def replay_consequence(letter: DeadLetter) -> str:
     size = "a tombstone" if letter.value_size is None else formats.byte_size(letter.value_size)
     place = f"{letter.topic}, partition {letter.partition},"
     times = f"It has been replayed {letter.replay_count} times." if letter.replay_count else ""
-    return (
-        f"Sends this message ({size}) to {place} again, as it was. Every consumer group of the topic "
-        f"reads it, those that processed it too. {times}"
-    ).strip()
+    readers = f"Only {letter.only_group} takes it" if letter.only_group else "Every consumer group takes it"
+    return f"Sends this message ({size}) to {place} again, as it was. {readers}. {times}".strip()
 
 
 def expiry_title(letter: DeadLetter, *, now: datetime) -> str:

@@ -265,7 +265,7 @@ def _outgoing(item: ReplayItem, partitions: int) -> Outgoing:
         partition=partition,
         key=original.key,
         value=original.value,
-        headers=replay_headers(original, ReplayMark(str(item.replay_id), item.number)),
+        headers=replay_headers(original, ReplayMark(str(item.replay_id), item.number, letter.only_group)),
     )
 
 

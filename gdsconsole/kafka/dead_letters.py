@@ -30,6 +30,8 @@ OFFSET = "gds.dlq.offset"
 TIMESTAMP = "gds.dlq.timestamp"
 TIMESTAMP_TYPE = "gds.dlq.timestamp.type"
 GROUP = "gds.dlq.group"
+# Where it failed: "decode" for a record that nobody can read, "step" for one that its group can't apply.
+STAGE = "gds.dlq.stage"
 ERROR = "gds.dlq.error"
 ERROR_TYPE = "gds.dlq.error.type"
 ATTEMPT = "gds.dlq.attempt"
@@ -37,6 +39,8 @@ FIRST_FAILURE = "gds.dlq.failure.first"
 LAST_FAILURE = "gds.dlq.failure.last"
 REPLAY_ID = "gds.dlq.replay.id"
 REPLAY_COUNT = "gds.dlq.replay.count"
+# The one group that a replay is for; without it, every group that reads the topic.
+REPLAY_GROUP = "gds.dlq.replay.group"
 # Kafka keeps null apart from empty; tools that show the two alike, or compaction, may not.
 NULLS = "gds.dlq.null"
 
@@ -47,6 +51,7 @@ MAX_REPLAY_ID_BYTES = 100
 _TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")  # Kafka's own rule
 
 TimestampType = Literal["create", "log-append"]
+Stage = Literal["decode", "step"]
 _TIMESTAMP_TYPES: dict[int, TimestampType] = {
     TIMESTAMP_CREATE_TIME: "create",
     TIMESTAMP_LOG_APPEND_TIME: "log-append",
@@ -66,6 +71,7 @@ class DeadLetterContext:
     """When the record failed first; None: this is the first time, or the record's headers know."""
     topic_id: str | None = None
     """Tells the topic from a later one of its name, whose offsets begin at 0 again; None: not known."""
+    stage: Stage = "step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,14 @@ class EncodedDeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class ReplayMark:
-    """That a record was sent again from its dead letter: by which replay, for which time (from 1)."""
+    """That a record was sent again from its dead letter: by which replay, for which time (from 1).
+
+    `group` is the one that is to process it; None: every group that reads the topic.
+    """
 
     replay_id: str
     count: int
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,7 @@ class DecodedDeadLetter:
     timestamp: datetime | None = None
     timestamp_type: TimestampType | None = None
     group: str | None = None
+    stage: Stage | None = None
     error: str | None = None
     error_type: str | None = None
     attempt: int | None = None
@@ -130,6 +141,7 @@ def encode(record: Record, context: DeadLetterContext) -> EncodedDeadLetter:
         (TIMESTAMP, str(stamp) if kind in _TIMESTAMP_TYPES else None),
         (TIMESTAMP_TYPE, _TIMESTAMP_TYPES.get(kind)),
         (GROUP, context.group),
+        (STAGE, context.stage),
         (ERROR, context.error),
         (ERROR_TYPE, _cut(context.error_type, MAX_ERROR_TYPE_BYTES)),
         (ATTEMPT, str(context.attempt)),
@@ -163,6 +175,8 @@ def replay_headers(letter: DecodedDeadLetter, mark: ReplayMark) -> Headers:
     The original's, and what another failure must know: the replay, its count, the first failure.
     """
     added = [(REPLAY_ID, mark.replay_id.encode()), (REPLAY_COUNT, str(mark.count).encode())]
+    if mark.group is not None:
+        added.append((REPLAY_GROUP, mark.group.encode()))
     if letter.first_failed_at is not None:
         added.append((FIRST_FAILURE, _written(letter.first_failed_at).encode()))
     return [*_own(letter.headers), *added]
@@ -171,6 +185,12 @@ def replay_headers(letter: DecodedDeadLetter, mark: ReplayMark) -> Headers:
 def replay_mark(record: Record) -> ReplayMark | None:
     """Which replay sent this record; None: it came from its own producer."""
     return _mark(_console_headers(headers_of(record)))
+
+
+def is_for_another(record: Record, group: str) -> bool:
+    """Whether the record is a replay for another group: this one has processed the original."""
+    wanted = _console_headers(headers_of(record)).get(REPLAY_GROUP)
+    return wanted is not None and wanted != group.encode()
 
 
 def written_at(record: Record) -> datetime | None:
@@ -205,6 +225,7 @@ def _from_headers(
             (kind for kind in _TIMESTAMP_TYPES.values() if _text(console.get(TIMESTAMP_TYPE)) == kind), None
         ),
         group=_text(console.get(GROUP)),
+        stage=_stage(console.get(STAGE)),
         error=_text(console.get(ERROR)),
         error_type=_text(console.get(ERROR_TYPE)),
         attempt=_number(console.get(ATTEMPT)),
@@ -271,7 +292,14 @@ def _console_headers(carried: Iterable[tuple[str, bytes | None]]) -> dict[str, b
 
 def _mark(console: dict[str, bytes | None]) -> ReplayMark | None:
     replay_id, count = _text(console.get(REPLAY_ID)), _number(console.get(REPLAY_COUNT))
-    return ReplayMark(_cut(replay_id, MAX_REPLAY_ID_BYTES), count or 0) if replay_id else None
+    if not replay_id:
+        return None
+    return ReplayMark(_cut(replay_id, MAX_REPLAY_ID_BYTES), count or 0, _text(console.get(REPLAY_GROUP)))
+
+
+def _stage(value: bytes | None) -> Stage | None:
+    known: dict[str | None, Stage] = {"decode": "decode", "step": "step"}
+    return known.get(_text(value))
 
 
 def _cut(text: str, limit: int) -> str:

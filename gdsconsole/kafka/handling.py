@@ -18,8 +18,8 @@ from gdsconsole.kafka.assignment import Assignment, Held, Phase
 from gdsconsole.kafka.batching import BatchPolicy, offset_of, place_of, stretches
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
-from gdsconsole.kafka.dead_letters import DeadLetterContext
-from gdsconsole.kafka.decoding import Decoder, Undecodable
+from gdsconsole.kafka.dead_letters import DeadLetterContext, Stage, is_for_another
+from gdsconsole.kafka.decoding import Decoded, Decoder, Undecodable
 from gdsconsole.kafka.errors import DeadLettersNotWritten, FailureKind
 from gdsconsole.kafka.failures import (
     BreakerPolicy,
@@ -100,7 +100,7 @@ class BatchHandler:
         return held is not None and held.phase is Phase.RUNNING and offset_of(record) >= held.position
 
     def _together(self, records: list[Record], found: Stretches) -> None:
-        decoded = self.decoder(records)
+        decoded = self._decode(records)
         parts = [(self._held(place), first, reached) for place, (first, reached) in found.items()]
         for held, _, reached in parts:
             self.offsets.take(held.place, reached)
@@ -141,7 +141,7 @@ class BatchHandler:
     def _alone(self, held: Held, record: Record) -> bool:
         """Whether the record is done: applied, or dead-lettered."""
         offset, reached = offset_of(record), offset_of(record) + 1
-        decoded = self.decoder([record])
+        decoded = self._decode([record])
         self.offsets.take(held.place, reached)
         moves = {_id(held): (held.stored, reached)}
         try:
@@ -177,7 +177,7 @@ class BatchHandler:
         offset, reached = offset_of(record), offset_of(record) + 1
         bad = [Undecodable(record, error)]
         try:
-            self._bury(bad, failure)
+            self._bury(bad, failure, stage="step")
             stored = self.step.handle(Batch((), (), moves))
         except Exception as again:
             kind = self._kind(again)
@@ -195,7 +195,15 @@ class BatchHandler:
         self._watch({held.place: (offset, reached)}, bad)
         return True
 
-    def _bury(self, bad: Sequence[Undecodable], failure: Failure | None = None) -> None:
+    def _decode(self, records: list[Record]) -> Decoded:
+        """What is this group's to apply; a replay that is for another group is passed over."""
+        if any(map(type(records[0]).headers, records)):
+            records = [record for record in records if not is_for_another(record, self.group)]
+        return self.decoder(records) if records else Decoded((), ())
+
+    def _bury(
+        self, bad: Sequence[Undecodable], failure: Failure | None = None, *, stage: Stage = "decode"
+    ) -> None:
         """Dead-letter these and wait until each is safe; raises if one isn't.
 
         A batch that is tried again doesn't bury its dead twice.
@@ -219,6 +227,7 @@ class BatchHandler:
                 failed_at=now,
                 first_failed_at=datetime.fromtimestamp(failure.first_failed_at, UTC) if failure else None,
                 topic_id=_id(self._held_of(one)).topic_id,
+                stage=stage,
             )
             self.dead_letters.add(one.record, context)
         try:

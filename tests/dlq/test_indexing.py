@@ -14,7 +14,7 @@ from dlq import services
 from dlq.history import Written, record_written
 from dlq.indexing import index
 from dlq.intake import Arrival, DlqPlace, identity_of, row_of
-from dlq.models import DeadLetter, DeadLetterEvent, ReplayItem
+from dlq.models import EVERY_GROUP, DeadLetter, DeadLetterEvent, ReplayItem
 from gdsconsole.kafka.dead_letters import DecodedDeadLetter
 from tests.factories import make_dead_letter
 
@@ -190,21 +190,35 @@ def test_an_old_replay_that_comes_back_late_does_not_end_a_newer_one() -> None:
 
 
 @pytest.mark.django_db
-def test_another_group_that_reads_the_replay_keeps_its_own_letter() -> None:
-    take(arrival(), arrival(at=1, group="gds-warehouse"))
-    ours, theirs = DeadLetter.objects.order_by("dlq_offset")
-    item = replayed(ours)
-    later = NOW + timedelta(minutes=5)
+def test_what_no_group_can_read_is_one_letter_and_what_one_group_fails_at_is_its_own() -> None:
+    groups = ("gds-alerting", "gds-warehouse", "gds-analytics")
+    assert take(*(arrival(at=n, group=group, stage="decode") for n, group in enumerate(groups))) == 1
+    letter = DeadLetter.objects.get()
+    assert (letter.group, letter.only_group, letter.group_label) == (EVERY_GROUP, None, "every group")
+    assert take(*(arrival(at=9 + n, offset=8, group=group) for n, group in enumerate(groups))) == 3
+    assert set(DeadLetter.objects.filter(offset=8).values_list("group", flat=True)) == set(groups)
 
-    assert take(arrival(at=9, offset=900, group="gds-warehouse", replay_id=str(item.replay_id),
-                        last_failed_at=later)) == 0  # fmt: skip
-    ours.refresh_from_db()
-    theirs.refresh_from_db()
-    assert ours.state == "replayed"
-    assert (theirs.state, theirs.last_failed_at) == ("pending", later)
 
-    # A group that had no trouble with it before has now: that is news.
-    assert take(arrival(at=10, offset=900, group="gds-analytics", replay_id=str(item.replay_id))) == 1
+@pytest.mark.django_db
+def test_a_replay_that_no_group_can_read_comes_back_once() -> None:
+    take(arrival(stage="decode"))
+    item = replayed(DeadLetter.objects.get())
+    for at, group in enumerate(("gds-alerting", "gds-warehouse"), 10):
+        assert (
+            take(arrival(at=at, offset=900, group=group, stage="decode", replay_id=str(item.replay_id))) == 0
+        )
+    letter = DeadLetter.objects.get()
+    assert letter.state == "failed"
+    assert letter.events.filter(action="came_back").count() == 1
+
+
+@pytest.mark.django_db
+def test_a_group_that_fails_at_what_can_be_read_now_has_a_letter_of_its_own() -> None:
+    take(arrival(stage="decode"))
+    item = replayed(DeadLetter.objects.get())
+    assert take(arrival(at=10, offset=900, group="gds-warehouse", replay_id=str(item.replay_id))) == 1
+    states = dict(DeadLetter.objects.values_list("group", "state"))
+    assert states == {EVERY_GROUP: "replayed", "gds-warehouse": "pending"}
 
 
 @pytest.mark.django_db

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Producer
 
 from dlq import services
-from dlq.models import DeadLetter, DeadLetterEvent, ReplayItem, ReplayRun
+from dlq.models import EVERY_GROUP, DeadLetter, DeadLetterEvent, ReplayItem, ReplayRun
 from dlq.replayer import replay_waiting
 from dlq.steps import IndexStep
 from gdsconsole import catalog
@@ -79,10 +79,6 @@ def pipelines(topics: tuple[str, str]) -> Iterator[Callable[[], None]]:
         pipeline.close(commit=True)
 
 
-def _alerting(topic: str) -> str:
-    return f"{topic.partition('.')[0]}-alerting"
-
-
 def send(space: ReplaySpace, topic: str, values: list[bytes | None]) -> None:
     producer = Producer({"bootstrap.servers": space.client.bootstrap_servers})
     for value in values:
@@ -109,7 +105,7 @@ def test_poison_goes_round_and_stays_one_letter(
     assert len(letters) == len(POISON)
     assert {letter.value for letter in letters} == set(POISON)
     for letter in letters:
-        assert (letter.topic, letter.group, letter.dlq_topic) == (metrics, _alerting(metrics), dead)
+        assert (letter.topic, letter.group, letter.dlq_topic) == (metrics, EVERY_GROUP, dead)
         assert (letter.key, letter.header_pairs()) == (b"postgresql:prod-db-01", [("source", b"\xff")])
         assert letter.topic_id
         assert letter.expires_at is not None

@@ -8,12 +8,13 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from gdsconsole.kafka.batching import BatchPolicy
+from gdsconsole.kafka.dead_letters import DecodedDeadLetter, ReplayMark, decode, replay_headers
 from gdsconsole.kafka.errors import FailureKind, FencedError, InvalidMessage, TransientError
 from gdsconsole.kafka.failures import BreakerPolicy
 from gdsconsole.kafka.handling import Policies
 from gdsconsole.kafka.status import State
 from gdsconsole.kafka.steps import Batch
-from tests.kafka.lab import DLQ, TOPIC, Lab
+from tests.kafka.lab import DLQ, GROUP, TOPIC, Lab
 from tests.kafka.steps import StoreStep
 
 P0, P1 = (TOPIC, 0), (TOPIC, 1)
@@ -207,6 +208,36 @@ def test_a_step_may_find_poison_itself():
     lab.turns(3)
     assert lab.database.effects == ["a", "c"]
     assert lab.dead == [b"b"]
+
+
+def test_a_dead_letter_says_whether_any_group_could_have_read_it():
+    lab = Lab()
+
+    def refuse(batch):
+        if "ugly" in batch.values:
+            raise InvalidMessage("ugly")
+
+    lab.send("bad bytes", "ugly")
+    lab.start(StoreStep(lab.database, before=refuse))
+    lab.turns(6)
+    letters = [decode(record) for record in lab.broker.logs[DLQ, 0].records.values()]
+    assert {letter.value: letter.stage for letter in letters} == {b"bad bytes": "decode", b"ugly": "step"}
+
+
+def test_a_replay_for_another_group_is_passed_over_and_one_for_this_group_or_any_is_not():
+    lab = Lab()
+    letter = DecodedDeadLetter(form="headers", key=None, value=None, headers=[])
+    for value, group in (("theirs", "gds-others"), ("ours", GROUP), ("anybody's", None)):
+        headers = replay_headers(letter, ReplayMark("a-replay", 1, group))
+        lab.broker.append(TOPIC, value.encode(), headers=headers)
+    lab.send("plain")
+    lab.start()
+    lab.turns(3)
+    assert lab.database.effects == ["ours", "anybody's", "plain"]
+    assert lab.committed() == 4
+    lab.broker.append(TOPIC, b"bad", headers=replay_headers(letter, ReplayMark("b", 1, "gds-others")))
+    lab.turns(3)
+    assert (lab.dead, lab.committed()) == ([], 5)
 
 
 def test_a_dead_letter_says_where_it_comes_from_and_why():
