@@ -12,10 +12,17 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 
 VIEWER, OPERATOR, REVIEWER, ADMIN = ROLES = ("viewer", "operator", "reviewer", "admin")
-APPS = ("topics", "dlq", "lag", "pipelines")
+APPS = ("topics", "dlq", "lag", "pipelines", "audit")
 
-_OPERATING = ("topics.acknowledge_alert", "pipelines.control_pipeline")
-_REVIEWING = ("dlq.change_deadletter", "dlq.replay_deadletter", "dlq.discard_deadletter")
+# Who changes something reads what others changed. Sign-ins and refused attempts are the admins' alone:
+# they tell of accounts, not of the system.
+_OPERATING = ("topics.acknowledge_alert", "pipelines.control_pipeline", "audit.read_entries")
+_REVIEWING = (
+    "dlq.change_deadletter",
+    "dlq.replay_deadletter",
+    "dlq.discard_deadletter",
+    "audit.read_entries",
+)
 _ADMINISTERING = tuple(
     f"topics.{action}_{model}"
     for model in ("topicdefinition", "alertrule")
@@ -26,7 +33,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     VIEWER: (),
     OPERATOR: _OPERATING,
     REVIEWER: _REVIEWING,
-    ADMIN: (*_OPERATING, *_REVIEWING, *_ADMINISTERING),
+    ADMIN: (*_OPERATING, *_REVIEWING, *_ADMINISTERING, "audit.read_access"),
 }
 
 

@@ -30,6 +30,7 @@ INSTALLED_APPS = [
     "django_filters",
     "django_htmx",
     "gdsconsole",
+    "gdsconsole.audit",
     "gdsconsole.pipelines",
     "topics",
     "dlq",
@@ -46,6 +47,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     # Deny by default: a view is public only where it says so with @login_not_required.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "gdsconsole.audit.refusals.AuditRefusals",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

@@ -43,13 +43,24 @@ def test_every_role_may_what_a_viewer_may() -> None:
 
 def test_operators_and_reviewers_have_their_own_tasks() -> None:
     access.sync_roles()
-    assert beyond_looking(access.OPERATOR) == {"topics.acknowledge_alert", "pipelines.control_pipeline"}
+    assert beyond_looking(access.OPERATOR) == {
+        "topics.acknowledge_alert",
+        "pipelines.control_pipeline",
+        "audit.read_entries",
+    }
     assert beyond_looking(access.REVIEWER) == {
         "dlq.change_deadletter",
         "dlq.replay_deadletter",
         "dlq.discard_deadletter",
+        "audit.read_entries",
     }
     assert "topics.change_alertrule" in beyond_looking(access.ADMIN)
+
+
+def test_sign_ins_and_refused_attempts_are_read_by_admins_alone() -> None:
+    access.sync_roles()
+    assert [role for role in access.ROLES if "audit.read_access" in permissions_of(role)] == [access.ADMIN]
+    assert not any(name.startswith("audit.") for name in permissions_of(access.VIEWER))
 
 
 def test_syncing_takes_back_what_is_not_written_down() -> None:

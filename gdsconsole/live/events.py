@@ -29,6 +29,7 @@ _ALL = (
     EventType("lag.sampled", "lag.view_groupsample", kept=5_000, history=("total_lag",)),
     EventType("topic.rates", "topics.view_topicdefinition", kept=5_000, history=("rate_in",)),
     EventType("brokers.sampled", "lag.view_brokersample", kept=10),
+    EventType("audit.recorded", "audit.read_entries", kept=10),
 )
 EVENT_TYPES: Mapping[str, EventType] = {event.name: event for event in _ALL}
 

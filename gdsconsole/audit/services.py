@@ -1,0 +1,141 @@
+"""Adding to the log. `record` runs in the transaction of the deed: there is no deed without its entry."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from gdsconsole.audit.models import AuditEntry, AuditHead, Outcome
+from gdsconsole.live.publish import publish_on_commit
+
+log = logging.getLogger(__name__)
+
+EVENT = "audit.recorded"
+MAX_VALUE = 300
+MAX_CHANGES = 50
+# Refused attempts are cheap to make, so only so many of a minute are kept.
+WINDOW = timedelta(minutes=1)
+REFUSED_OF_ONE = 10
+REFUSED_IN_ALL = 60
+_ACTION = re.compile(r"[a-z][a-z-]*\.[a-z][a-z:_-]*")
+
+Changes = Mapping[str, tuple[Any, Any]]
+
+
+def record(
+    *,
+    actor: str,
+    action: str,
+    sentence: str,
+    now: datetime,
+    target: str = "",
+    target_url: str = "",
+    reason: str = "",
+    outcome: Outcome = Outcome.DONE,
+    changes: Changes | None = None,
+) -> AuditEntry:
+    """Add one entry, inside the caller's transaction; call it last there, because the head stays locked.
+
+    `sentence` goes on from the actor's name ("paused pipeline alerting") and holds `target` as it is
+    written there. `changes` are (before, after) by field. Texts that are too long are cut.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise transaction.TransactionManagementError("an audit entry is written in its deed's transaction")
+    if _ACTION.fullmatch(action) is None:
+        raise ValueError(f"action: {action!r} is not area.verb")
+    head, _ = AuditHead.objects.select_for_update().get_or_create(pk=1)
+    entry = AuditEntry(
+        number=head.number + 1,
+        at=now.astimezone(UTC),
+        actor=_line(actor, 160),
+        action=action[:60],
+        sentence=_line(sentence, 500),
+        target=_line(target, 255),
+        target_url=target_url[:300],
+        reason=_line(reason, 500),
+        outcome=outcome,
+        details=_details(changes),
+        previous=head.digest,
+    )
+    entry.digest = entry.computed_digest()
+    entry.save(force_insert=True)
+    grown = AuditHead.objects.filter(pk=1, number=head.number, digest=head.digest)
+    if not grown.update(number=entry.number, digest=entry.digest):
+        raise IntegrityError(f"audit entry {entry.number} was added by someone else at the same time")
+    publish_on_commit(EVENT, "newest", {"number": entry.number})
+    # The process' own log keeps the digest outside of the database.
+    transaction.on_commit(partial(log.info, "audit %s digest %s", entry, entry.digest))
+    return entry
+
+
+def record_refusal(
+    *,
+    actor: str,
+    action: str,
+    sentence: str,
+    now: datetime,
+    target: str = "",
+    reason: str = "",
+    counted_by: Q | None = None,
+) -> AuditEntry | None:
+    """Add a refused attempt in a transaction of its own; None where this minute has enough of them.
+
+    `counted_by` says which entries are of the same one; without it, those of the same actor.
+    """
+    recent = AuditEntry.objects.filter(outcome=Outcome.REFUSED, at__gt=now - WINDOW, at__lte=now)
+    of_one = recent.filter(counted_by if counted_by is not None else Q(actor=_line(actor, 160))).count()
+    in_all = recent.count()
+    if of_one >= REFUSED_OF_ONE or in_all >= REFUSED_IN_ALL:
+        log.warning("not recorded, this minute has enough of them: %s %s", actor, sentence)
+        return None
+    if of_one == REFUSED_OF_ONE - 1 or in_all == REFUSED_IN_ALL - 1:
+        reason = f"{reason}; more of them within a minute are not recorded".removeprefix("; ")
+    with transaction.atomic():
+        return record(
+            actor=actor,
+            action=action,
+            sentence=sentence,
+            now=now,
+            target=target,
+            reason=reason,
+            outcome=Outcome.REFUSED,
+        )
+
+
+def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The fields of `after` whose value is another one in `before`."""
+    return {name: (before.get(name), value) for name, value in after.items() if before.get(name) != value}
+
+
+def _details(changes: Changes | None) -> str:
+    if not changes:
+        return ""
+    kept = {
+        name: [_value(before), _value(after)]
+        for name, (before, after) in islice(changes.items(), MAX_CHANGES)
+    }
+    more = {"more": len(changes) - MAX_CHANGES} if len(changes) > MAX_CHANGES else {}
+    return json.dumps({"changes": kept, **more}, sort_keys=True, ensure_ascii=True)
+
+
+def _value(value: Any) -> Any:
+    """As JSON knows it, and short."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
+    return _line(text, MAX_VALUE)
+
+
+def _line(text: str, limit: int) -> str:
+    """One printable line of at most so many characters."""
+    line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
