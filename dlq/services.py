@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -23,9 +24,11 @@ from dlq.models import (
     ReplayRun,
 )
 from dlq.summary import publish_summary
+from gdsconsole.audit import services as audit
 
 MAX_SELECTION = 10_000
 _CHUNK = 500
+_DECIDED = {"replay": DeadLetterState.REPLAYING, "discard": DeadLetterState.DISCARDED}
 
 
 class NothingDone(Exception):
@@ -126,6 +129,16 @@ def start_replay(
         for letter in accepted
     ]
     _claim(accepted, DeadLetterState.REPLAYING, events)
+    _record(
+        "replay",
+        f"asked for replay {run.pk} of {_named(accepted)}",
+        accepted,
+        actor=actor,
+        now=now,
+        target=f"replay {run.pk}",
+        target_url=f"/dlq/runs/{run.pk}/",
+        reason=run.reason,
+    )
     return StartedReplay(run=run, refusals=tuple(refusals))
 
 
@@ -157,6 +170,17 @@ def discard(*, ids: Sequence[int], actor: str, reason: str, now: datetime) -> Di
         for letter in accepted
     ]
     _claim(accepted, DeadLetterState.DISCARDED, events)
+    first = accepted[0].pk
+    _record(
+        "discard",
+        f"discarded {_named(accepted)}",
+        accepted,
+        actor=actor,
+        now=now,
+        target=f"dead letter {first}" if len(accepted) == 1 else "dead letters",
+        target_url=f"/dlq/{first}/" if len(accepted) == 1 else "/dlq/?state=discarded",
+        reason=reason,
+    )
     return Discarded(ids=tuple(letter.pk for letter in accepted), refusals=tuple(refusals))
 
 
@@ -204,6 +228,20 @@ def _claim(letters: Sequence[DeadLetter], to_state: DeadLetterState, events: lis
         raise NothingDone("someone else decided about these dead letters just now; nothing was changed")
     DeadLetterEvent.objects.bulk_create(events, batch_size=_CHUNK)
     publish_summary()
+
+
+def _named(letters: Sequence[DeadLetter]) -> str:
+    return f"dead letter {letters[0].pk}" if len(letters) == 1 else f"{len(letters):,} dead letters"
+
+
+def _record(verb: str, sentence: str, letters: Sequence[DeadLetter], **fields: Any) -> None:
+    """One audit entry for the request, with the state that each letter was in."""
+    audit.record(
+        action=f"dead-letter.{verb}",
+        sentence=sentence,
+        changes={f"dead letter {letter.pk}": (letter.state, _DECIDED[verb]) for letter in letters},
+        **fields,
+    )
 
 
 def _rows(ids: Sequence[int], *, lock: bool) -> list[DeadLetter]:

@@ -29,6 +29,11 @@ def make_record(**changes: Any) -> Message:
     return Message(**fields | changes)
 
 
+def by(actor: str = "tester") -> dict[str, Any]:
+    """Who does what a service is asked for, and when: `services.pause(name="alerting", **by())`."""
+    return {"actor": actor, "now": datetime.now(UTC)}
+
+
 _numbers = itertools.count(1)
 
 

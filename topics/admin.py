@@ -25,6 +25,11 @@ else:
     EventInline = admin.TabularInline
 
 
+def _by(request: HttpRequest) -> dict[str, Any]:
+    """Who asks a service for what, and when."""
+    return {"actor": request.user.get_username(), "now": timezone.now()}
+
+
 @admin.register(TopicDefinition)
 class TopicDefinitionAdmin(DefinitionAdmin):
     list_display = [
@@ -69,6 +74,16 @@ class TopicDefinitionAdmin(DefinitionAdmin):
         # A topic can't be renamed on a cluster, so its definition can't be either.
         return [*self.readonly_fields, *(["name"] if obj else [])]
 
+    def save_model(self, request: HttpRequest, obj: TopicDefinition, form: Any, change: bool) -> None:
+        services.save_definition(definition=obj, **_by(request))
+
+    def delete_model(self, request: HttpRequest, obj: TopicDefinition) -> None:
+        services.delete_definition(definition=obj, **_by(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[TopicDefinition]) -> None:
+        for definition in queryset:
+            services.delete_definition(definition=definition, **_by(request))
+
 
 @admin.register(AlertRule)
 class AlertRuleAdmin(RuleAdmin):
@@ -110,7 +125,14 @@ class AlertRuleAdmin(RuleAdmin):
         )
 
     def save_model(self, request: HttpRequest, obj: AlertRule, form: Any, change: bool) -> None:
-        services.save_rule(rule=obj, now=timezone.now())
+        services.save_rule(rule=obj, **_by(request))
+
+    def delete_model(self, request: HttpRequest, obj: AlertRule) -> None:
+        services.delete_rule(rule=obj, **_by(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AlertRule]) -> None:
+        for rule in queryset:
+            services.delete_rule(rule=rule, **_by(request))
 
     @admin.display(description="open alerts", ordering="open_count")
     def open_alerts(self, rule: Any) -> int:

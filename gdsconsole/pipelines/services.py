@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from django.db import transaction
 
+from gdsconsole.audit import services as audit
 from gdsconsole.pipelines.leases import is_dead
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
 
@@ -51,21 +52,21 @@ def ensure(*, groups: dict[str, str]) -> None:
         Pipeline.objects.get_or_create(name=name, defaults={"group": groups[name]})
 
 
-def pause(*, name: str) -> Pipeline:
+def pause(*, name: str, actor: str, now: datetime) -> Pipeline:
     """Every copy drains, commits and stops. Raises UnknownPipeline."""
-    return _change(name, state=Pipeline.State.PAUSED)
+    return _change(name, actor, now, "pause", state=Pipeline.State.PAUSED)
 
 
-def resume(*, name: str) -> Pipeline:
+def resume(*, name: str, actor: str, now: datetime) -> Pipeline:
     """Its copies are started again, also when it was halted. Raises UnknownPipeline."""
-    return _change(name, state=Pipeline.State.RUNNING, halted_reason="", halted_at=None)
+    return _change(name, actor, now, "resume", state=Pipeline.State.RUNNING, halted_reason="", halted_at=None)
 
 
-def scale(*, name: str, copies: int) -> Pipeline:
+def scale(*, name: str, copies: int, actor: str, now: datetime) -> Pipeline:
     """Run this many copies. Raises UnknownPipeline, WrongCopies."""
     if not 1 <= copies <= MAX_COPIES:
         raise WrongCopies(f"copies: {copies} is not between 1 and {MAX_COPIES}; to stop a pipeline, pause it")
-    return _change(name, copies=copies)
+    return _change(name, actor, now, "scale", copies=copies)
 
 
 def halt(*, name: str, reason: str, now: datetime) -> None:
@@ -158,13 +159,35 @@ def _state(pipeline: Pipeline, copies: Iterable[CopyRow]) -> tuple[str, str]:
 
 
 @transaction.atomic
-def _change(name: str, **fields: object) -> Pipeline:
+def _change(name: str, actor: str, now: datetime, verb: str, **fields: Any) -> Pipeline:
+    """Set the fields and record who did; what is so already is left alone."""
     try:
         pipeline = Pipeline.objects.select_for_update().get(name=name)
     except Pipeline.DoesNotExist:
         known = ", ".join(Pipeline.objects.values_list("name", flat=True)) or "none yet"
         raise UnknownPipeline(f"there is no pipeline {name!r}; there are: {known}") from None
+    before = {field: getattr(pipeline, field) for field in fields}
+    changes = audit.changes_between(before, fields)
+    if not changes:
+        return pipeline
     for field, value in fields.items():
         setattr(pipeline, field, value)
     pipeline.save(update_fields=[*fields, "updated_at"])
+    audit.record(
+        actor=actor,
+        action=f"pipeline.{verb}",
+        sentence=_sentence(verb, name, before, fields),
+        now=now,
+        target=name,
+        target_url=f"/pipelines/#pipeline-{name}",
+        changes={field: change for field, change in changes.items() if field != "halted_at"},
+    )
     return pipeline
+
+
+def _sentence(verb: str, name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    if verb == "scale":
+        return f"scaled pipeline {name} from {before['copies']} to {after['copies']} copies"
+    if verb == "resume":
+        return f"resumed pipeline {name}{' after it halted' if before['halted_reason'] else ''}"
+    return f"paused pipeline {name}"

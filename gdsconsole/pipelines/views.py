@@ -75,7 +75,7 @@ _WORST_FIRST = tuple(_SAID)
 @require_POST
 @may_control
 def pause(request: HttpRequest, name: str) -> HttpResponse:
-    _known(services.pause, name=name)
+    _known(request, services.pause, name=name)
     messages.success(request, f"{name} drains and stops. Its messages wait in Kafka until it is resumed.")
     return redirect("pipelines:list")
 
@@ -83,7 +83,7 @@ def pause(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 @may_control
 def resume(request: HttpRequest, name: str) -> HttpResponse:
-    _known(services.resume, name=name)
+    _known(request, services.resume, name=name)
     messages.success(request, f"{name} goes on where it stopped, within a few seconds.")
     return redirect("pipelines:list")
 
@@ -96,13 +96,13 @@ def scale(request: HttpRequest, name: str) -> HttpResponse:
         messages.error(request, f"Copies: give a number between 1 and {services.MAX_COPIES}.")
         return redirect("pipelines:list")
     copies = form.cleaned_data["copies"]
-    _known(services.scale, name=name, copies=copies)
+    _known(request, services.scale, name=name, copies=copies)
     messages.success(request, f"{name} runs {copies} cop{'y' if copies == 1 else 'ies'} in a few seconds.")
     return redirect("pipelines:list")
 
 
-def _known(change: Callable[..., Pipeline], **arguments: Any) -> None:
+def _known(request: HttpRequest, change: Callable[..., Pipeline], **arguments: Any) -> None:
     try:
-        change(**arguments)
+        change(**arguments, actor=request.user.get_username(), now=timezone.now())
     except services.UnknownPipeline as error:
         raise Http404(str(error)) from error

@@ -161,7 +161,7 @@ class TestDiscard:
         assert outcomes == {letter.pk: "discarded", gone.pk: "refused"}
         event = DeadLetterEvent.objects.get(dead_letter=letter)
         assert event.reason == "noise"
-        assert event.actor.endswith("(command line)")
+        assert event.actor.startswith("cli:")
 
     def test_a_reason_and_a_selection_are_needed(self) -> None:
         letter = make_dead_letter()

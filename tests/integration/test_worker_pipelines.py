@@ -15,6 +15,7 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.copies import utc_now
 from gdsconsole.pipelines.models import PartitionProgress, PipelineCopy
+from tests.factories import by
 from tests.integration.processes import Parts, console_parts
 from tests.waiting import wait_until
 from topics.models import Alert, AlertEvent
@@ -177,11 +178,11 @@ def test_pause_stops_it_and_resume_starts_it_again(parts, alerting, kafka):
     parts.worker()
     parts.beat()
     first = wait_until(running, 60, "the alerting copy holds its partitions")
-    services.pause(name="alerting")
+    services.pause(name="alerting", **by())
     wait_until(lambda: holder() is None, 15, "the slot is free")
     send(kafka, 100)
     assert services.listing(now=utc_now())[0]["state"] == "paused"
-    services.resume(name="alerting")
+    services.resume(name="alerting", **by())
     again = wait_until(running, 20, "it holds its partitions again")
     assert again.token > first.token
     wait_until(lambda: alerting.lag() == 0, 30, "the group is at the end")
@@ -208,7 +209,7 @@ def test_scaling_to_three_shares_the_partitions_four_each(parts, alerting):
     parts.worker(concurrency=5)
     parts.beat()
     wait_until(running, 60, "the alerting copy holds its partitions")
-    services.scale(name="alerting", copies=3)
+    services.scale(name="alerting", copies=3, **by())
 
     def shares() -> list[int]:
         copies = PipelineCopy.objects.filter(pipeline__name="alerting", expires_at__gt=utc_now())

@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from tests.factories import by
 
 pytestmark = pytest.mark.django_db
 
@@ -87,10 +88,10 @@ def test_wrong_usage_names_what_is_wrong(words, said):
 
 def test_a_paused_pipeline_is_not_run():
     services.ensure(groups={"alerting": "gds-alerting"})
-    services.pause(name="alerting")
+    services.pause(name="alerting", **by())
     with pytest.raises(CommandError, match="alerting is paused"):
         call_command("pipelines", "run", "alerting")
-    services.resume(name="alerting")
+    services.resume(name="alerting", **by())
     services.halt(name="alerting", reason="all poison", now=datetime.now(UTC))
     with pytest.raises(CommandError, match="alerting is halted: all poison"):
         call_command("pipelines", "run", "alerting")

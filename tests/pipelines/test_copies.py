@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.copies import CopyLoop, Outcome
 from gdsconsole.pipelines.leases import Holder
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from tests.factories import by
 
 pytestmark = pytest.mark.django_db
 
@@ -149,7 +151,7 @@ def test_asked_to_stop_it_commits_closes_and_frees_the_slot(lab):
 
 
 @pytest.mark.parametrize(
-    "change", [services.pause, lambda name: services.halt(name=name, reason="x", now=START)]
+    "change", [partial(services.pause, **by()), lambda name: services.halt(name=name, reason="x", now=START)]
 )
 def test_not_wanted_any_more_it_drains(lab, change):
     at_turn(lab, 2, lambda: change(name="alerting"))

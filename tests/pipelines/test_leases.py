@@ -14,6 +14,7 @@ import pytest
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder, Lease
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from tests.factories import by
 
 pytestmark = pytest.mark.django_db
 
@@ -103,10 +104,10 @@ def test_of_a_process_elsewhere_nothing_is_known():
     ("change", "slot", "wanted", "reason"),
     [
         (lambda: None, 0, True, ""),
-        (lambda: services.pause(name="alerting"), 0, False, "paused"),
+        (lambda: services.pause(name="alerting", **by()), 0, False, "paused"),
         (lambda: services.halt(name="alerting", reason="all poison", now=NOW), 0, False, "halted"),
-        (lambda: services.scale(name="alerting", copies=1), 1, False, "scaled to 1"),
-        (lambda: services.scale(name="alerting", copies=1), 0, True, ""),
+        (lambda: services.scale(name="alerting", copies=1, **by()), 1, False, "scaled to 1"),
+        (lambda: services.scale(name="alerting", copies=1, **by()), 0, True, ""),
     ],
 )
 def test_a_renewal_says_what_is_wanted(change, slot, wanted, reason):

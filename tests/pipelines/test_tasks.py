@@ -10,6 +10,7 @@ from gdsconsole.celery import app
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.copies import utc_now
 from gdsconsole.pipelines.draining import SharedFlag
+from tests.factories import by
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db]
 
@@ -27,7 +28,7 @@ def test_what_should_run_and_does_not_is_sent_to_its_own_queue(queue):
 
 def test_a_queue_nobody_reads_does_not_grow(queue):
     services.ensure(groups={"alerting": "gds-alerting"})
-    services.scale(name="alerting", copies=3)
+    services.scale(name="alerting", copies=3, **by())
     for _ in range(20):
         tasks.reconcile_pipelines()
     assert queue() == 4
@@ -43,7 +44,7 @@ def test_after_a_flush_the_tasks_are_sent_again(queue, redis_url):
 
 def test_paused_and_halted_pipelines_are_left_alone(queue):
     tasks.reconcile_pipelines()
-    services.pause(name="alerting")
+    services.pause(name="alerting", **by())
     services.halt(name="dlq-index", reason="why", now=utc_now())
     with redis.Redis.from_url(app.conf.broker_url) as client:
         client.flushall()

@@ -167,7 +167,7 @@ def test_an_edit_resolves_what_the_rule_no_longer_covers(
     record(lag(50_000))
     for name, value in edit.items():
         setattr(rule, name, value)
-    resolved = services.save_rule(rule=rule, now=START)
+    resolved = services.save_rule(rule=rule, actor="tester", now=START)
     assert [alert.resolved_reason for alert in resolved] == ([reason] if reason else [])
     assert AlertEvent.objects.filter(state="resolved").count() == (1 if reason else 0)
 
@@ -177,7 +177,7 @@ def test_a_pending_alert_of_a_disabled_rule_leaves_nothing(rule: AlertRule) -> N
     record(lag(50_000))
     rule.refresh_from_db()
     rule.enabled = False
-    assert services.save_rule(rule=rule, now=START) == []
+    assert services.save_rule(rule=rule, actor="tester", now=START) == []
     assert not Alert.objects.exists()
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from tests.factories import by
 from topics import seed
 from topics.models import AlertRule, TopicDefinition
 from topics.services import WrongDefinitions, define_topic, export_topics, import_topics
@@ -20,12 +21,12 @@ NAME = "gds.metrics.production"
 
 def errors_of(**fields: Any) -> dict[str, list[str]]:
     with pytest.raises(ValidationError) as refused:
-        define_topic(**{"name": NAME, **fields})
+        define_topic(**{"name": NAME, **fields}, **by())
     return refused.value.message_dict
 
 
 def test_the_guides_defaults() -> None:
-    definition, what = define_topic(name=NAME)
+    definition, what = define_topic(name=NAME, **by())
     assert what == "added"
     assert (definition.partitions, definition.replication_factor) == (12, 3)
     assert definition.declared_config() == {
@@ -38,9 +39,9 @@ def test_the_guides_defaults() -> None:
 
 
 def test_defining_again_says_what_happened() -> None:
-    define_topic(name=NAME, owner="dba")
-    assert define_topic(name=NAME, owner="dba")[1] == "unchanged"
-    assert define_topic(name=NAME, owner="data")[1] == "changed"
+    define_topic(name=NAME, owner="dba", **by())
+    assert define_topic(name=NAME, owner="dba", **by())[1] == "unchanged"
+    assert define_topic(name=NAME, owner="data", **by())[1] == "changed"
     assert TopicDefinition.objects.count() == 1
 
 
@@ -84,15 +85,15 @@ def test_wrong_fields_are_named_with_their_value(fields: dict[str, Any], field: 
     ],
 )
 def test_the_database_refuses_them_too(wrong: dict[str, Any]) -> None:
-    define_topic(name=NAME)
+    define_topic(name=NAME, **by())
     with pytest.raises(IntegrityError), transaction.atomic():
         TopicDefinition.objects.filter(name=NAME).update(**wrong)
 
 
 def test_metrics_topics_are_what_pipelines_read() -> None:
     for name in (NAME, "gds.metrics.postgresql.staging", "gds.metrics.dlq", "gds.logs.production"):
-        define_topic(name=name)
-    define_topic(name="gds.metrics.old", enabled=False)
+        define_topic(name=name, **by())
+    define_topic(name="gds.metrics.old", enabled=False, **by())
     assert [topic.name for topic in TopicDefinition.objects.metrics()] == [
         "gds.metrics.postgresql.staging",
         "gds.metrics.production",
@@ -129,7 +130,7 @@ def test_a_threshold_is_finite(threshold: float) -> None:
 
 def test_an_export_imports_as_unchanged() -> None:
     seed.install_guide_definitions()
-    outcome = import_topics(json.dumps(export_topics()))
+    outcome = import_topics(json.dumps(export_topics()), **by())
     assert {what: len(names) for what, names in outcome.items()} == {
         "added": 0,
         "changed": 0,
@@ -140,7 +141,7 @@ def test_an_export_imports_as_unchanged() -> None:
 
 def test_a_missing_entry_is_never_a_deletion() -> None:
     seed.install_guide_definitions()
-    outcome = import_topics('{"version": 1, "topics": []}')
+    outcome = import_topics('{"version": 1, "topics": []}', **by())
     assert len(outcome["not mentioned"]) == 4
     assert TopicDefinition.objects.count() == 4
 
@@ -151,7 +152,7 @@ def test_imports_are_all_or_nothing_and_name_every_problem() -> None:
         {"name": "gds.logs.production", "partitions": -3, "min_insync_replicas": 9},
     ]
     with pytest.raises(WrongDefinitions) as refused:
-        import_topics(json.dumps({"version": 1, "topics": topics}))
+        import_topics(json.dumps({"version": 1, "topics": topics}), **by())
     said = str(refused.value)
     assert "topic 2 (gds.logs.production): partitions:" in said
     assert "(got -3)" in said
@@ -173,5 +174,5 @@ def test_imports_are_all_or_nothing_and_name_every_problem() -> None:
 )
 def test_imports_that_are_no_export(text: str, said: str) -> None:
     with pytest.raises(WrongDefinitions) as refused:
-        import_topics(text)
+        import_topics(text, **by())
     assert said in str(refused.value)

@@ -234,7 +234,7 @@ def test_a_rule_disabled_and_enabled_again_can_fire_again(
     send(step, feed, make_sample(90))
     for enabled in (False, True):
         rule.enabled = enabled
-        save_rule(rule=rule, now=clock.now)
+        save_rule(rule=rule, actor="tester", now=clock.now)
         step.tick(clock.advance(1))
     assert Alert.objects.get().state == "resolved"
     assert Alert.objects.get().resolved_reason == "the rule was disabled"

@@ -23,6 +23,7 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka import topic_admin
 from gdsconsole.kafka.topic_admin import ChangeRefused, Origin
 from gdsconsole.pipelines.connection import kafka_settings
+from tests.factories import by
 from topics import services
 from topics.models import TopicDefinition
 
@@ -66,7 +67,7 @@ def set_config(admin: AdminClient, topic: str, name: str, value: str) -> None:
 
 def test_plan_apply_plan(names: Callable[..., str], kafka_admin: AdminClient) -> None:
     name = names()
-    services.define_topic(name=name, extra_config={"segment.ms": "3600000"})
+    services.define_topic(name=name, extra_config={"segment.ms": "3600000"}, **by())
     code, out, _ = run("plan")
     assert code == 2
     assert f"+ create  {name}  partitions 12, replication.factor 3" in out
@@ -94,9 +95,9 @@ def test_plan_apply_plan(names: Callable[..., str], kafka_admin: AdminClient) ->
 
 def test_changes_to_a_live_topic(names: Callable[..., str]) -> None:
     name = names()
-    services.define_topic(name=name, partitions=3)
+    services.define_topic(name=name, partitions=3, **by())
     assert run("apply")[0] == 0
-    services.define_topic(name=name, partitions=5, retention_ms=3_600_000)
+    services.define_topic(name=name, partitions=5, retention_ms=3_600_000, **by())
     code, out, _ = run("plan", "--json")
     assert code == 2
     changes = {change["kind"]: (change["before"], change["after"]) for change in json.loads(out)["changes"]}
@@ -110,7 +111,7 @@ def test_changes_to_a_live_topic(names: Callable[..., str]) -> None:
 
 def test_what_kafka_cannot_do_is_refused_and_the_rest_is_done(names: Callable[..., str]) -> None:
     name = names()
-    services.define_topic(name=name, partitions=5)
+    services.define_topic(name=name, partitions=5, **by())
     assert run("apply")[0] == 0
     services.define_topic(
         name=name, partitions=3, replication_factor=2, min_insync_replicas=1, retention_ms=3_600_000
@@ -127,7 +128,7 @@ def test_what_kafka_cannot_do_is_refused_and_the_rest_is_done(names: Callable[..
 
 def test_nothing_is_ever_deleted(names: Callable[..., str], kafka_admin: AdminClient) -> None:
     name = names()
-    services.define_topic(name=name, partitions=1)
+    services.define_topic(name=name, partitions=1, **by())
     assert run("apply")[0] == 0
     TopicDefinition.objects.all().delete()
     assert run("plan")[0] == 0
@@ -138,7 +139,7 @@ def test_nothing_is_ever_deleted(names: Callable[..., str], kafka_admin: AdminCl
 
 def test_drift_tells_who_changed_what(names: Callable[..., str], kafka_admin: AdminClient) -> None:
     name = names()
-    services.define_topic(name=name, partitions=3)
+    services.define_topic(name=name, partitions=3, **by())
     assert run("apply")[0] == 0
     assert run("drift")[0] == 0
     set_config(kafka_admin, name, "retention.ms", "7200000")
@@ -155,13 +156,13 @@ def test_drift_tells_who_changed_what(names: Callable[..., str], kafka_admin: Ad
 
 def test_the_checklist(names: Callable[..., str]) -> None:
     name = names()
-    services.define_topic(name=name)
-    services.define_topic(name=name.replace("production", "dlq"))
+    services.define_topic(name=name, **by())
+    services.define_topic(name=name.replace("production", "dlq"), **by())
     assert run("check")[0] == 2
     run("apply")
     code, out, _ = run("check")
     assert code == 0, out
-    services.define_topic(name=name, compression_type="uncompressed", min_insync_replicas=1)
+    services.define_topic(name=name, compression_type="uncompressed", min_insync_replicas=1, **by())
     run("apply")
     code, out, _ = run("check", "--json")
     failed = {row["check"] for row in json.loads(out) if not row["passed"]}
@@ -170,7 +171,7 @@ def test_the_checklist(names: Callable[..., str]) -> None:
 
 def test_the_clusters_refusal_is_one_line(names: Callable[..., str]) -> None:
     name = names()
-    services.define_topic(name=name, extra_config={"segment.bytes": "7"})
+    services.define_topic(name=name, extra_config={"segment.bytes": "7"}, **by())
     code, _, err = run("apply")
     assert code == 1
     assert "failed:" in err
@@ -200,7 +201,7 @@ def test_partitions_added_by_others_show_in_the_next_reading(
     names: Callable[..., str], kafka_admin: AdminClient
 ) -> None:
     name = names()
-    services.define_topic(name=name, partitions=2)
+    services.define_topic(name=name, partitions=2, **by())
     run("apply")
     kafka_admin.create_partitions([NewPartitions(name, 4)])[name].result(30)
     code, out, _ = run("plan")
@@ -210,7 +211,7 @@ def test_partitions_added_by_others_show_in_the_next_reading(
 
 def test_a_cluster_that_is_down_is_one_line_with_its_address(settings: Any) -> None:
     settings.KAFKA_BOOTSTRAP_SERVERS = "127.0.0.1:9"
-    services.define_topic(name="gds.metrics.production")
+    services.define_topic(name="gds.metrics.production", **by())
     for action in ("plan", "check"):
         code, out, err = run(action)
         assert (code, out) == (1, "")
@@ -219,7 +220,7 @@ def test_a_cluster_that_is_down_is_one_line_with_its_address(settings: Any) -> N
 
 
 def test_export_and_import_by_file(tmp_path: Any) -> None:
-    services.define_topic(name="gds.metrics.production", owner="dba")
+    services.define_topic(name="gds.metrics.production", owner="dba", **by())
     code, out, _ = run("export")
     assert code == 0
     file = tmp_path / "topics.json"

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from django.db import IntegrityError, transaction
 
+from gdsconsole.audit import services as audit
 from gdsconsole.live.publish import publish_on_commit
+from topics.auditing import edited
 from topics.ledger import Draft, Key, Ledger, OpenAlert, Sample, Series
 from topics.models import Alert, AlertEvent, AlertRule, AlertState, EventState, Source
 from topics.outbox import alert_changed
@@ -282,8 +285,13 @@ def subject_of(labels: Mapping[str, str]) -> str:
     return "cluster"
 
 
-def acknowledge_alert(*, alert: Alert, actor: User, now: datetime, note: str = "") -> AlertEvent:
-    """Record that `actor` has the alert. Raises `NotAcknowledgeable` when it is closed or taken."""
+def acknowledge_alert(
+    *, alert: Alert, actor: User, now: datetime, note: str = "", asked_by: str = ""
+) -> AlertEvent:
+    """Record that `actor` has the alert. Raises `NotAcknowledgeable` when it is closed or taken.
+
+    `asked_by` is who says so, where it isn't the actor: whoever runs the command.
+    """
     with transaction.atomic():
         taken = Alert.objects.open().filter(pk=alert.pk, acknowledged_at=None)
         if not taken.update(acknowledged_by=actor, acknowledged_at=now):
@@ -306,14 +314,51 @@ def acknowledge_alert(*, alert: Alert, actor: User, now: datetime, note: str = "
             reason=note,
         )
         _announce([alert])
+        audit.record(
+            actor=asked_by or actor.get_username(),
+            action="alert.acknowledge",
+            sentence=f"acknowledged alert {alert.pk}{f' for {actor}' if asked_by else ''}: {alert.summary}",
+            now=now,
+            target=f"alert {alert.pk}",
+            target_url=alert.get_absolute_url(),
+            reason=note,
+        )
     return event
 
 
-def save_rule(*, rule: AlertRule, now: datetime) -> list[Alert]:
-    """Store an edited rule; returns the alerts it no longer covers, which are resolved."""
+def save_rule(*, rule: AlertRule, actor: str, now: datetime) -> list[Alert]:
+    """Store a new or edited rule; returns the alerts it no longer covers, which are resolved."""
     with transaction.atomic():
+        stored = AlertRule.objects.select_for_update().filter(pk=rule.pk).first()
+        changes = audit.changes_between(edited(stored), edited(rule))
         rule.save()
-        return resolve_uncovered(now=now)
+        resolved = resolve_uncovered(now=now)
+        if changes:
+            audit.record(
+                actor=actor,
+                action="rule.change" if stored else "rule.add",
+                sentence=f"{'changed' if stored else 'added'} rule {rule.name}",
+                now=now,
+                target=rule.name,
+                target_url=f"/rules/?{urlencode({'q': rule.name})}",
+                changes=changes,
+            )
+    return resolved
+
+
+def delete_rule(*, rule: AlertRule, actor: str, now: datetime) -> None:
+    """Delete a rule that never had an alert. Raises `ProtectedError` for any other: disable it."""
+    with transaction.atomic():
+        fields = {name: (value, None) for name, value in edited(rule).items()}
+        rule.delete()
+        audit.record(
+            actor=actor,
+            action="rule.delete",
+            sentence=f"deleted rule {rule.name}",
+            now=now,
+            target=rule.name,
+            changes=fields,
+        )
 
 
 def resolve_uncovered(*, now: datetime) -> list[Alert]:

@@ -12,11 +12,14 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from gdsconsole.audit import services as audit
+from gdsconsole.audit.models import Outcome
 from gdsconsole.kafka import topic_admin
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.topic_admin import ChangeRefused, LiveTopic, LiveTopics, Origin
 from gdsconsole.pipelines.connection import kafka_settings
 from topics import naming
+from topics.auditing import edited
 from topics.checklist import Check, check_topic
 from topics.models import TopicDefinition
 from topics.plan import Adjustment, Change, Drift, Kind, Layout, LiveLayout, Plan, make_plan, three_way
@@ -77,21 +80,55 @@ class TopicState:
         return "drift" if self.drifts else "in sync"
 
 
-def define_topic(**fields: Any) -> tuple[TopicDefinition, str]:
+def define_topic(*, actor: str, now: datetime, **fields: Any) -> tuple[TopicDefinition, str]:
     """Declare a topic, new or known by its name; returns it and "added", "changed" or "unchanged".
 
     Raises `ValidationError` by field.
     """
-    existing = TopicDefinition.objects.filter(name=fields.get("name", "")).first()
-    definition = existing or TopicDefinition()
-    before = {name: getattr(definition, name) for name in fields}
+    definition = TopicDefinition.objects.filter(name=fields.get("name", "")).first() or TopicDefinition()
+    is_new = definition.pk is None
     for name, value in fields.items():
         setattr(definition, name, value)
     definition.full_clean()
-    if existing is not None and all(getattr(definition, name) == was for name, was in before.items()):
+    if not save_definition(definition=definition, actor=actor, now=now):
         return definition, "unchanged"
+    return definition, "added" if is_new else "changed"
+
+
+@transaction.atomic
+def save_definition(*, definition: TopicDefinition, actor: str, now: datetime) -> bool:
+    """Store a definition that was validated; False, and nothing stored, where it says nothing new."""
+    stored = TopicDefinition.objects.select_for_update().filter(pk=definition.pk).first()
+    changes = audit.changes_between(edited(stored), edited(definition))
+    if not changes:
+        return False
     definition.save()
-    return definition, "changed" if existing else "added"
+    audit.record(
+        actor=actor,
+        action="topic.change" if stored else "topic.declare",
+        sentence=f"{'changed the definition of' if stored else 'declared'} topic {definition.name}",
+        now=now,
+        target=definition.name,
+        target_url=_page(definition.name),
+        changes=changes,
+    )
+    return True
+
+
+@transaction.atomic
+def delete_definition(*, definition: TopicDefinition, actor: str, now: datetime) -> None:
+    """Forget a declaration; the topic on the cluster stays."""
+    fields = {name: (value, None) for name, value in edited(definition).items()}
+    definition.delete()
+    audit.record(
+        actor=actor,
+        action="topic.undeclare",
+        sentence=f"deleted the definition of topic {definition.name}",
+        now=now,
+        target=definition.name,
+        target_url=_page(definition.name),
+        changes=fields,
+    )
 
 
 def read_cluster() -> LiveTopics:
@@ -110,7 +147,12 @@ def plan_topics(live: LiveTopics) -> Plan:
 
 
 def apply_topics(
-    plan: Plan, live: LiveTopics, *, now: datetime, report: Callable[[Applied], None] = lambda _: None
+    plan: Plan,
+    live: LiveTopics,
+    *,
+    actor: str,
+    now: datetime,
+    report: Callable[[Applied], None] = lambda _: None,
 ) -> list[Applied]:
     """Carry out the plan, one step after the other, telling `report` of each; a refusal stops no other.
 
@@ -127,6 +169,8 @@ def apply_topics(
         else:
             outcome = Applied(change, None)
         done.append(outcome)
+        if change.kind is not Kind.REFUSED:
+            _record_applied(outcome, actor=actor, now=now)
         report(outcome)
     failed = {outcome.change.topic for outcome in done if outcome.error is not None}
     for definition in TopicDefinition.objects.enabled().filter(name__in=plan.wanted.keys() - failed):
@@ -160,7 +204,7 @@ def export_topics() -> dict[str, Any]:
     return {"version": EXPORT_VERSION, "topics": topics}
 
 
-def import_topics(text: str) -> dict[str, list[str]]:
+def import_topics(text: str, *, actor: str, now: datetime) -> dict[str, list[str]]:
     """Declare every topic of an export, all or none; returns names by "added", "changed", "unchanged".
 
     Definitions that the text doesn't mention are listed under "not mentioned" and stay as they are: a
@@ -173,7 +217,7 @@ def import_topics(text: str) -> dict[str, list[str]]:
         for number, entry in enumerate(entries, start=1):
             where = f"topic {number} ({entry.get('name', 'without a name')})"
             try:
-                definition, what = define_topic(**entry)
+                definition, what = define_topic(**entry, actor=actor, now=now)
             except ValidationError as error:
                 problems += [f"{where}: {line}" for line in _lines(error, entry)]
             else:
@@ -216,6 +260,32 @@ def _carry_out(settings: ClientSettings, change: Change, wanted: Layout) -> None
         topic_admin.add_partitions(settings, change.topic, total=wanted.partitions)
     else:
         topic_admin.alter_config(settings, change.topic, changed=change.after)
+
+
+def _record_applied(outcome: Applied, *, actor: str, now: datetime) -> None:
+    """The cluster has no transaction that this could be part of: it is told when it is known."""
+    change = outcome.change
+    done = {
+        Kind.CREATE: f"created topic {change.topic} on the cluster",
+        Kind.ADD_PARTITIONS: f"added partitions to topic {change.topic} on the cluster",
+        Kind.ALTER_CONFIG: f"changed the settings of topic {change.topic} on the cluster",
+    }[change.kind]
+    with transaction.atomic():
+        audit.record(
+            actor=actor,
+            action="topic.apply",
+            sentence=done if outcome.error is None else f"tried to apply topic {change.topic}: {change.kind}",
+            now=now,
+            target=change.topic,
+            target_url=_page(change.topic),
+            reason=outcome.error or "",
+            outcome=Outcome.DONE if outcome.error is None else Outcome.FAILED,
+            changes={name: (change.before.get(name), value) for name, value in change.after.items()},
+        )
+
+
+def _page(topic: str) -> str:
+    return f"/topics/{topic}/"
 
 
 def _state(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -23,6 +21,7 @@ from dlq.presenting import letter_detail, letter_row
 from dlq.services import NothingDone, Refusal
 from dlq.tasks import enqueue_replay
 from dlq.waiting import wait_for
+from gdsconsole.audit.actors import command_actor
 from gdsconsole.live.publish import flush
 
 EXAMPLES = """
@@ -134,7 +133,7 @@ class Command(BaseCommand):
         try:
             started = services.start_replay(
                 ids=_selected(options),
-                actor=_actor(),
+                actor=command_actor(),
                 now=timezone.now(),
                 reason=options["reason"],
                 over_limit=options["over_limit"],
@@ -159,7 +158,7 @@ class Command(BaseCommand):
     def _discard(self, options: dict[str, Any]) -> None:
         try:
             done = services.discard(
-                ids=_selected(options), actor=_actor(), reason=options["reason"], now=timezone.now()
+                ids=_selected(options), actor=command_actor(), reason=options["reason"], now=timezone.now()
             )
         except NothingDone as nothing:
             self._report([_refused(refusal) for refusal in nothing.refusals], options)
@@ -260,14 +259,6 @@ def _unsent(refusal: Refusal) -> dict[str, Any]:
 
 def _refused(refusal: Refusal) -> dict[str, Any]:
     return {"id": refusal.dead_letter_id, "outcome": "refused", "error": refusal.reason}
-
-
-def _actor() -> str:
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a number without a name
-        name = f"user {os.getuid()}"
-    return f"{name} (command line)"
 
 
 def _or_null(text: str | None) -> str:

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from gdsconsole import catalog
+from gdsconsole.audit.actors import command_actor
 from gdsconsole.kafka.errors import WrongClientConfig
 from gdsconsole.live.publish import flush
 from gdsconsole.pipelines import leases, services
@@ -81,15 +82,14 @@ class Command(BaseCommand):
         if action == "run":
             self._run(options["name"], options["slot"], as_json=options["json"])
             return
+        name, actor, now = options.get("name", ""), command_actor(), utc_now()
         if action == "pause":
-            services.pause(name=options["name"])
+            services.pause(name=name, actor=actor, now=now)
         elif action == "resume":
-            services.resume(name=options["name"])
+            services.resume(name=name, actor=actor, now=now)
         elif action == "scale":
-            services.scale(name=options["name"], copies=options["copies"])
-        rows = services.listing(now=utc_now())
-        if action != "list":
-            rows = [row for row in rows if row["name"] == options["name"]]
+            services.scale(name=name, copies=options["copies"], actor=actor, now=now)
+        rows = [row for row in services.listing(now=utc_now()) if name in ("", row["name"])]
         if options["json"]:
             self.stdout.write(json.dumps([_public(row) for row in rows]))
         else:

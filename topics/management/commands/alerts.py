@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
+from gdsconsole.audit.actors import command_actor
 from topics import services
 from topics.models import Alert, AlertState
 
@@ -90,7 +91,9 @@ class Command(BaseCommand):
         if alert is None:
             raise CommandError(f"there is no alert {options['id']}")
         actor = _actor(options["user"])
-        services.acknowledge_alert(alert=alert, actor=actor, now=timezone.now(), note=options["note"])
+        services.acknowledge_alert(
+            alert=alert, actor=actor, now=timezone.now(), note=options["note"], asked_by=command_actor()
+        )
         if options["json"]:
             self.stdout.write(json.dumps(as_dict(alert)))
         else:

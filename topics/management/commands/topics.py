@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
+from gdsconsole.audit.actors import command_actor
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from topics import services
 from topics.plan import Change, Kind, Plan
@@ -102,12 +103,14 @@ class Command(BaseCommand):
         live = services.read_cluster()
         plan = services.plan_topics(live)
         if options["json"]:
-            done = services.apply_topics(plan, live, now=timezone.now())
+            done = services.apply_topics(plan, live, actor=command_actor(), now=timezone.now())
             changes = [{**_change(outcome.change), "error": outcome.error} for outcome in done]
             self._json({"changes": changes, **_adjustments(plan)})
         else:
             self._adjusted(plan)
-            done = services.apply_topics(plan, live, now=timezone.now(), report=self._report)
+            done = services.apply_topics(
+                plan, live, actor=command_actor(), now=timezone.now(), report=self._report
+            )
             if plan.is_clean:
                 self.stdout.write(f"nothing to do: {len(plan.wanted)} topics are as declared")
         failed = [outcome for outcome in done if outcome.error is not None]
@@ -180,7 +183,7 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(services.export_topics(), indent=2))
 
     def _import(self, options: dict[str, Any]) -> None:
-        outcome = services.import_topics(_read(options["file"]))
+        outcome = services.import_topics(_read(options["file"]), actor=command_actor(), now=timezone.now())
         if options["json"]:
             self._json(outcome)
             return
