@@ -12,7 +12,7 @@ PRODUCTION = env -u DEBUG -u GDS_HTTPS GDS_DATA_DIR=$(CURDIR)/var/check DATABASE
 COMPILE = --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help up down venv venv-dev test browser check lock bench
+.PHONY: help up down venv venv-dev test browser postgresql check lock bench
 
 help:
 	@echo "make up      the whole console on 127.0.0.1:$(PORT), Ctrl-C stops it (BROKERS=1 for a small machine)"
@@ -35,11 +35,14 @@ venv:
 venv-dev:
 	@$(PYTHON) gdsconsole/bootstrap.py --dev
 
-test: venv-dev browser
+test: venv-dev browser postgresql
 	@$(PY) -m pytest $(TESTS)
 
 browser:
 	@$(PY) -m tests.chromium > /dev/null
+
+postgresql:
+	@$(PY) -m tests.postgresql > /dev/null
 
 check: venv-dev
 	$(PY) -m ruff format --check .

@@ -25,6 +25,8 @@ from gdsconsole.devstack import jars, java, ports
 from gdsconsole.devstack.kafka_cluster import BrokerPorts, ClusterLayout, KafkaCluster
 from gdsconsole.devstack.redis_server import RedisServer
 from tests import chromium
+from tests.postgresql import PostgresqlServer
+from tests.postgresql import find as find_postgresql
 from tests.running_console import RunningConsole
 from tests.waiting import wait_until
 
@@ -48,9 +50,10 @@ hypothesis.settings.load_profile("console")
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI a browser test that is skipped has failed: nobody would see that it never ran."""
+    """In CI a test that is skipped for want of a browser or PostgreSQL has failed: nobody would see it."""
     report = yield
-    if report.skipped and os.environ.get("CI") and item.get_closest_marker("browser"):
+    needed = item.get_closest_marker("browser") or "postgresql" in getattr(item, "fixturenames", ())
+    if report.skipped and os.environ.get("CI") and needed:
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"
     return report
@@ -196,6 +199,20 @@ def redis_server(redis_session: RedisServer) -> Iterator[RedisServer]:
 def redis_url(redis_server: RedisServer) -> str:
     """Address of a Redis that is empty at the start of the test."""
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL of the session's own: `.create_database("name")` gives the URL of an empty one."""
+    programs = find_postgresql()
+    if programs is None:
+        pytest.skip("no PostgreSQL here; `python -m tests.postgresql` installs one as root on Debian")
+    server = PostgresqlServer(programs, ports.free(1)[0])
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def _restore_redis(server: RedisServer) -> None:

@@ -18,5 +18,6 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# A file, not memory: threads and worker processes of a test must see the same rows.
-DATABASES["default"]["TEST"] = {"NAME": str(_DATA_DIR / "tests.sqlite3")}  # noqa: F405
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
+    # A file, not memory: threads and worker processes of a test must see the same rows.
+    DATABASES["default"]["TEST"] = {"NAME": str(_DATA_DIR / "tests.sqlite3")}  # noqa: F405

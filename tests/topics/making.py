@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from confluent_kafka import TIMESTAMP_CREATE_TIME
+
 from gdsconsole.kafka.steps import Batch, PartitionId
 from gdsconsole.pipelines import progress
 from tests.factories import make_record
@@ -41,13 +43,16 @@ def partition(number: int = 0) -> PartitionId:
 class Feed:
     """A partition's records in order, handed over as the runtime does."""
 
-    def __init__(self, number: int = 0) -> None:
+    def __init__(self, number: int = 0, *, group: str = GROUP) -> None:
         self.partition = partition(number)
+        self.group = group
         self.stored = 0
         self.next = 0
 
-    def batch(self, *metrics: Metric, at: int | None = None) -> Batch[Metric]:
-        """The metrics as the next records, or as those from offset `at`."""
+    def batch(
+        self, *metrics: Metric, at: int | None = None, sent_at: datetime | None = None
+    ) -> Batch[Metric]:
+        """The metrics as the next records, or as those from offset `at`; sent when measured, or `sent_at`."""
         first = self.next if at is None else at
         records = [
             make_record(
@@ -55,6 +60,7 @@ class Feed:
                 partition=self.partition.partition,
                 offset=first + n,
                 value=encode_metric(metric),
+                timestamp=(TIMESTAMP_CREATE_TIME, round((sent_at or metric.timestamp).timestamp() * 1000)),
             )
             for n, metric in enumerate(metrics)
         ]
@@ -66,7 +72,7 @@ class Feed:
             self.stored = self.next
 
     def stored_offset(self) -> int:
-        return progress.load(group=GROUP, partitions=[self.partition])[self.partition]
+        return progress.load(group=self.group, partitions=[self.partition])[self.partition]
 
 
 class MemoryProducer:

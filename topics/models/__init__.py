@@ -10,6 +10,7 @@ from topics.models.alerts import (
     Source,
 )
 from topics.models.definitions import CleanupPolicy, Compression, KeyStrategy, TopicDefinition
+from topics.models.metrics import MetricHour, MetricMinute, MetricPoint, MetricSeries, StreamPartition
 
 __all__ = [
     "OPEN_STATES",
@@ -21,8 +22,13 @@ __all__ = [
     "Compression",
     "EventState",
     "KeyStrategy",
+    "MetricHour",
+    "MetricMinute",
+    "MetricPoint",
+    "MetricSeries",
     "Operator",
     "Severity",
     "Source",
+    "StreamPartition",
     "TopicDefinition",
 ]

@@ -1,0 +1,40 @@
+"""What writes with statements of its own, once more on PostgreSQL: the same tests, another database."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+
+from gdsconsole.env import ROOT
+from tests.postgresql import PostgresqlServer
+
+# Every file whose subject is SQL by hand, locking, or a conflict between transactions.
+FILES = [
+    "tests/pipelines/test_leases.py",
+    "tests/pipelines/test_progress.py",
+    "tests/topics/test_rules_step.py",
+    "tests/topics/test_warehouse.py",
+]
+
+
+def test_the_same_tests_pass_on_postgresql(postgresql: PostgresqlServer, tmp_path: Path) -> None:
+    url = postgresql.create_database("console")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--reuse-db", *FILES],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url, "GDS_TEST_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6_000:]
+    passed = re.search(r"^(\d+) passed in", done.stdout.splitlines()[-1])
+    assert passed, f"some were skipped: {done.stdout[-500:]}"
+    # It was this server that they ran on.
+    with psycopg.connect(postgresql.url("test_console")) as connection:
+        assert connection.execute("SELECT count(*) FROM django_migrations").fetchone() != (0,)

@@ -1,0 +1,125 @@
+"""What repeats from point to point, as the numbers the database knows it by.
+
+Rows are made before the transaction of the points that name them, and stay when it fails: an
+instance that nobody has a point of yet does no harm, and an id that was rolled back would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from django.db import transaction
+
+from gdsconsole.kafka.clients import Record
+from gdsconsole.kafka.steps import PartitionId
+from topics import naming
+from topics.models import MetricSeries, StreamPartition
+from topics.rules import fingerprint
+from topics.telemetry import Metric
+
+# About 50 MB of names. Beyond that the ids are asked for again.
+SERIES_KEPT = 100_000
+_CHUNK = 500
+
+
+class SeriesKey(NamedTuple):
+    """What tells series apart; `environment` and `tenant_id` are empty where nothing says."""
+
+    database_type: str
+    instance_id: str
+    metric_name: str
+    environment: str
+    tenant_id: str
+
+
+def keys_of(records: Sequence[Record], metrics: Sequence[Metric]) -> list[SeriesKey]:
+    """The series of each metric. The environment is the tag's; a message without one has its topic's."""
+    make = SeriesKey._make
+    found = []
+    for record, metric in zip(records, metrics, strict=True):
+        tags = metric.tags
+        found.append(
+            make(
+                (
+                    metric.database_type,
+                    metric.instance_id,
+                    metric.metric_name,
+                    tags.get("environment") or _environment_of(record.topic() or ""),
+                    tags.get("tenant_id", ""),
+                )
+            )
+        )
+    return found
+
+
+class SeriesIndex:
+    """The ids of series, made where they are new. One thread's."""
+
+    def __init__(self, *, kept: int = SERIES_KEPT) -> None:
+        self._ids: dict[SeriesKey, int] = {}
+        self._kept = kept
+
+    def ids(self, keys: Sequence[SeriesKey]) -> list[int]:
+        """The id of each. Call it outside the transaction that uses them."""
+        try:
+            return list(map(self._ids.__getitem__, keys))
+        except KeyError:
+            self._learn(set(keys))
+        return list(map(self._ids.__getitem__, keys))
+
+    def _learn(self, keys: set[SeriesKey]) -> None:
+        _refuse_in_transaction()
+        if len(self._ids) + len(keys) > self._kept:
+            self._ids.clear()
+        # In one order everywhere: two copies that meet new series at once must not wait for each other.
+        missing = sorted((_named(key), key) for key in keys if key not in self._ids)
+        for start in range(0, len(missing), _CHUNK):
+            chunk = missing[start : start + _CHUNK]
+            names = [name for name, _ in chunk]
+            stored = _stored_series(names)
+            new = [(name, key) for name, key in chunk if name not in stored]
+            if new:
+                rows = [MetricSeries(fingerprint=name, **_clean(key)._asdict()) for name, key in new]
+                MetricSeries.objects.bulk_create(rows, ignore_conflicts=True)
+                stored = _stored_series(names)
+            self._ids |= {key: stored[name] for name, key in chunk}
+
+
+def origin_ids(partitions: Sequence[PartitionId]) -> dict[PartitionId, int]:
+    """The `StreamPartition` of each, made where it is new. Call it outside the transaction that uses them."""
+    _refuse_in_transaction()
+    rows = [StreamPartition(**part._asdict()) for part in sorted(partitions)]
+    StreamPartition.objects.bulk_create(rows, ignore_conflicts=True)
+    wanted = set(partitions)
+    found = StreamPartition.objects.filter(topic_id__in={part.topic_id for part in wanted})
+    ids = {PartitionId(row.topic, row.partition, row.topic_id, row.cluster_id): row.pk for row in found}
+    return {part: ids[part] for part in wanted}
+
+
+def without_nul(text: str) -> str:
+    """PostgreSQL's text can't hold it, JSON's can."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _stored_series(names: Iterable[str]) -> dict[str, int]:
+    return dict(MetricSeries.objects.filter(fingerprint__in=names).values_list("fingerprint", "pk"))
+
+
+def _named(key: SeriesKey) -> str:
+    return fingerprint(_clean(key)._asdict())
+
+
+def _clean(key: SeriesKey) -> SeriesKey:
+    return SeriesKey._make(map(without_nul, key))
+
+
+@cache
+def _environment_of(topic: str) -> str:
+    return naming.environment_of(topic) or ""
+
+
+def _refuse_in_transaction() -> None:
+    if transaction.get_connection().in_atomic_block:
+        raise transaction.TransactionManagementError("series are made before the points' transaction")

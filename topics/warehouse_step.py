@@ -1,0 +1,74 @@
+"""The warehouse step: every metric becomes a point, with its progress or not at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from django.db import IntegrityError, transaction
+
+from gdsconsole.kafka.steps import Batch, PartitionId
+from gdsconsole.pipelines import progress
+from topics.series import SeriesIndex, keys_of, origin_ids
+from topics.telemetry import Metric
+from topics.warehouse import Points, write_points
+
+LOG = logging.getLogger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class WarehouseStep:
+    """Step of the warehouse pipeline; its batches carry `Metric` values."""
+
+    def __init__(self, *, group: str, clock: Callable[[], datetime] = _now) -> None:
+        self._group = group
+        self._clock = clock
+        self._series = SeriesIndex()
+        self._origins: dict[tuple[str, int], int] = {}
+
+    def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+        ids = origin_ids(partitions)
+        self._origins |= {(part.topic, part.partition): origin for part, origin in ids.items()}
+        return progress.load(group=self._group, partitions=partitions)
+
+    def handle(self, batch: Batch[Metric]) -> bool:
+        if not batch.records:
+            return False
+        points = self._points(batch)
+        try:
+            self._store(batch, points, known=False)
+        except IntegrityError:
+            # Somebody set the progress back, and some of these are stored.
+            LOG.warning("%s: points that are stored already are left as they are", self._group)
+            self._store(batch, points, known=True)
+        return True
+
+    def revoked(self, partitions: Sequence[PartitionId]) -> None:
+        for part in partitions:
+            self._origins.pop((part.topic, part.partition), None)
+
+    def tick(self, now: datetime) -> None:
+        """Nothing is due between batches."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _points(self, batch: Batch[Metric]) -> Points:
+        records = list(batch.records)
+        kind = type(records[0])
+        places = zip(map(kind.topic, records), map(kind.partition, records), strict=True)
+        return Points(
+            origins=list(map(self._origins.__getitem__, places)),  # type: ignore[arg-type]
+            offsets=list(map(kind.offset, records)),  # type: ignore[arg-type]
+            series=self._series.ids(keys_of(records, batch.values)),
+            metrics=batch.values,
+        )
+
+    def _store(self, batch: Batch[Metric], points: Points, *, known: bool) -> None:
+        with transaction.atomic():
+            progress.advance(group=self._group, moves=batch.moves)
+            write_points(points=points, now=self._clock(), known=known)
