@@ -61,15 +61,20 @@ class BrokerFigures(TypedDict):
     """One broker of a `BrokerSample`."""
 
     id: int
-    address: str | None  # null while the cluster doesn't list it
-    up: bool
+    address: str | None  # null of a broker that was never listed
+    up: bool  # takes connections
     controller: bool | None
+    leads: int  # partitions
+    replicas: int
+    under_replicated: int | None  # of the partitions it leads
     bytes_in_per_s: float | None
     bytes_out_per_s: float | None
     messages_in_per_s: float | None
     produce_p99_ms: float | None
     fetch_p99_ms: float | None
-    under_replicated: int | None  # of the partitions it leads
+    bytes_in_total: float | None  # since the broker's start; the next sample's rates begin here
+    bytes_out_total: float | None
+    messages_in_total: float | None
 
 
 class GroupSampleQuerySet(models.QuerySet["GroupSample"]):

@@ -123,12 +123,17 @@ def broker_figures(broker_id: int, **changes: Any) -> dict[str, Any]:
         "address": f"127.0.0.1:{9091 + broker_id}",
         "up": True,
         "controller": broker_id == 1,
+        "leads": 16,
+        "replicas": 48,
+        "under_replicated": 0,
         "bytes_in_per_s": 50_000.0,
         "bytes_out_per_s": 100_000.0,
         "messages_in_per_s": 200.0,
         "produce_p99_ms": 12.0,
         "fetch_p99_ms": 504.0,
-        "under_replicated": 0,
+        "bytes_in_total": 5_000_000.0,
+        "bytes_out_total": 10_000_000.0,
+        "messages_in_total": 20_000.0,
     } | changes
 
 
