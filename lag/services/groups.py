@@ -1,0 +1,215 @@
+"""Stores what was sampled of consumer groups, judges it by the lag rules, and tells open pages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from gdsconsole.kafka.config import ClientSettings
+from gdsconsole.kafka.errors import KafkaUnavailable
+from gdsconsole.kafka.groups import UNKNOWN_STATE
+from gdsconsole.kafka.record_times import RecordTimes
+from gdsconsole.live.publish import publish
+from gdsconsole.live.snapshots import latest
+from lag.evaluate import GroupVerdict, judge_group, unread
+from lag.history import History
+from lag.models import MAX_REASON, GroupSample, PartitionSample
+from lag.readings import GroupReading, PartitionReading, Snapshot, TopicEnd
+from lag.snapshot import take_snapshot
+from topics.models import Alert, Source, TopicDefinition
+from topics.services import Measurement, record_measurements, resolve_series
+
+# A rate over more than this says nothing of now.
+LONGEST_RATE_S = 60.0
+SHORTEST_RATE_S = 0.5
+
+
+def read_lag(
+    *, settings: ClientSettings, times: RecordTimes, history: History, now: datetime, group: str | None = None
+) -> tuple[Snapshot, list[GroupSample]]:
+    """One reading of all groups, or of one, judged by the stored history; nothing is written.
+
+    Raises `KafkaUnavailable`.
+    """
+    snapshot = take_snapshot(
+        settings,
+        times=times,
+        wanted=lambda name: group is None or name == group,
+        rated_topics=[] if group else _declared_topics(),
+    )
+    history.refresh(now=now)
+    return snapshot, [
+        _row(reading, judge_group(reading, history.of(reading.group), at=snapshot.at), snapshot.at)
+        for reading in snapshot.groups
+    ]
+
+
+def sample_groups(
+    *, settings: ClientSettings, times: RecordTimes, history: History, now: datetime
+) -> list[GroupSample]:
+    """Take one sample of every group; while Kafka doesn't answer, one that says so of each known group."""
+    known = set(GroupSample.objects.newest().values_list("group", flat=True))
+    try:
+        snapshot, rows = read_lag(settings=settings, times=times, history=history, now=now)
+    except KafkaUnavailable as error:
+        rows = [_unknown_row(group, str(error), now) for group in sorted(known)]
+        _store(rows, measured=[], now=now)
+        return rows
+    if snapshot.incomplete is not None:
+        missing = known - {row.group for row in rows}
+        rows += [_unknown_row(group, snapshot.incomplete, _at(snapshot)) for group in sorted(missing)]
+    _store(rows, measured=snapshot.groups, now=now)
+    if snapshot.incomplete is None:
+        _resolve_deleted({row.group for row in rows}, now=now)
+    _publish_rates(snapshot)
+    return rows
+
+
+def topic_rate(before: Mapping[str, Any] | None, end: TopicEnd, at: float) -> float | None:
+    """Messages a second since the sample before; None without one, or across a topic made anew. Pure."""
+    if before is None or end.end_total is None or before.get("end_total") is None:
+        return None
+    if before.get("topic_id") != end.topic_id:
+        return None
+    seconds = at - before["sampled_at"]
+    grown = end.end_total - before["end_total"]
+    if not SHORTEST_RATE_S <= seconds <= LONGEST_RATE_S or grown < 0:
+        return None
+    return float(grown / seconds)
+
+
+def measured_lag(reading: GroupReading, sample: GroupSample) -> float | None:
+    """What lag rules judge. Pure.
+
+    While a partition's leader doesn't answer the sum would be too small and resolve alerts, so it is
+    unknown. A partition without a commit isn't: it may stay so for good.
+    """
+    if any(part.end is None for part in reading.partitions):
+        return None
+    return sample.total_lag
+
+
+def as_data(sample: GroupSample) -> dict[str, Any]:
+    """A sample without its partitions, as it is published and printed."""
+    return {
+        "group": sample.group,
+        "state": sample.state,
+        "status": str(sample.status),
+        "reason": sample.reason,
+        "members": sample.members,
+        "total_lag": sample.total_lag,
+        "unknown_partitions": sample.unknown_partitions,
+        "lost": sample.lost,
+        "age_s": sample.age_s,
+        "consumed_per_s": sample.consumed_per_s,
+        "produced_per_s": sample.produced_per_s,
+        "eta_s": sample.eta_s,
+    }
+
+
+def _declared_topics() -> list[str]:
+    return list(TopicDefinition.objects.filter(enabled=True).values_list("name", flat=True))
+
+
+def _at(snapshot: Snapshot) -> datetime:
+    """The time that all rows of a snapshot share."""
+    return datetime.fromtimestamp(snapshot.at, UTC)
+
+
+def _row(reading: GroupReading, verdict: GroupVerdict, at: float) -> GroupSample:
+    return GroupSample(
+        group=reading.group,
+        sampled_at=datetime.fromtimestamp(at, UTC),
+        state=reading.state,
+        status=verdict.status,
+        reason=verdict.reason[:MAX_REASON],
+        members=reading.members,
+        total_lag=verdict.total_lag,
+        unknown_partitions=verdict.unknown_partitions,
+        lost=verdict.lost,
+        age_s=_rounded(verdict.age_s),
+        consumed_per_s=_rounded(verdict.consumed_per_s),
+        produced_per_s=_rounded(verdict.produced_per_s),
+        eta_s=_rounded(verdict.eta_s),
+        partitions=_partition_rows(reading.partitions, verdict),
+    )
+
+
+def _partition_rows(parts: Sequence[PartitionReading], verdict: GroupVerdict) -> list[PartitionSample]:
+    return [
+        PartitionSample(
+            topic=part.topic,
+            topic_id=part.topic_id,
+            partition=part.partition,
+            committed=part.committed,
+            end=part.end,
+            log_start=part.log_start,
+            lag=part.lag,
+            lost=part.lost,
+            age_s=_rounded(judged.age_s),
+            method=None if judged.method is None else judged.method.value,
+            consumed_per_s=_rounded(judged.consumed_per_s),
+            produced_per_s=_rounded(judged.produced_per_s),
+            eta_s=_rounded(judged.eta_s),
+            status=judged.status.value,
+            reason=judged.reason,
+        )
+        for part, judged in zip(parts, verdict.partitions, strict=True)
+    ]
+
+
+def _unknown_row(group: str, reason: str, at: datetime) -> GroupSample:
+    reading = GroupReading(group, UNKNOWN_STATE, None, (), reason)
+    return _row(reading, unread(reason), at.timestamp())
+
+
+def _store(rows: Sequence[GroupSample], *, measured: Sequence[GroupReading], now: datetime) -> None:
+    """Keep the rows, judge them, and tell pages; a group without a reading is measured as unknown."""
+    GroupSample.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
+    readings = {reading.group: reading for reading in measured}
+    samples = []
+    for row in rows:
+        reading = readings.get(row.group)
+        lag = None if reading is None else measured_lag(reading, row)
+        age_s = None if lag is None else row.age_s
+        labels = {"group": row.group}
+        samples += [
+            Measurement(Source.LAG, "consumer_lag", labels, lag, row.sampled_at),
+            Measurement(Source.LAG, "consumer_lag_seconds", labels, age_s, row.sampled_at),
+        ]
+    if samples:
+        record_measurements(samples, now=now)
+    for row in rows:
+        publish("lag.sampled", row.group, as_data(row))
+
+
+def _resolve_deleted(existing: Collection[str], *, now: datetime) -> None:
+    """No sample would ever resolve the alerts of a group that is no more."""
+    for alert in Alert.objects.open().filter(rule__source=Source.LAG):
+        if alert.labels.get("group") not in existing:
+            resolve_series(
+                source=Source.LAG, labels=alert.labels, reason="the consumer group was deleted", now=now
+            )
+
+
+def _publish_rates(snapshot: Snapshot) -> None:
+    # The samples before are those that were published: whichever process took them, they are in Redis.
+    before = latest("topic.rates") or {}
+    for topic, end in snapshot.topics.items():
+        rate = topic_rate(before.get(topic), end, snapshot.at)
+        publish(
+            "topic.rates",
+            topic,
+            {
+                "topic": topic,
+                "topic_id": end.topic_id,
+                "rate_in": _rounded(rate),
+                "end_total": end.end_total,
+                "sampled_at": snapshot.at,
+            },
+        )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,77 @@
+"""Beat's way to the samplers. An outage is a sample too, so nothing here raises for one."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+from celery import shared_task
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from gdsconsole.kafka.record_times import RecordTimes
+from gdsconsole.pipelines.connection import kafka_settings
+from lag import services
+from lag.history import History
+from lag.ticks import tick
+
+logger = logging.getLogger(__name__)
+
+# Beat's schedule, in settings.
+EVERY_S = 5.0
+# A sample in the worst outage takes some 15 s; past this its process is ended, and the tick is free.
+TIME_LIMIT_S = 30
+
+
+@shared_task(name="lag.sample_lag", ignore_result=True, time_limit=TIME_LIMIT_S)
+def sample_lag() -> int | None:
+    """Sample every consumer group; how many, None where the tick is another's or can't be stored."""
+    with tick("groups", every_s=EVERY_S, longest_s=TIME_LIMIT_S) as is_mine:
+        if not is_mine:
+            return None
+        try:
+            rows = services.sample_groups(
+                settings=kafka_settings(), times=_times(), history=_history(), now=timezone.now()
+            )
+        except DatabaseError as error:
+            logger.warning("no sample of consumer groups: the database does not answer: %s", error)
+            return None
+        return len(rows)
+
+
+@shared_task(name="lag.sample_brokers", ignore_result=True, time_limit=TIME_LIMIT_S)
+def sample_brokers() -> int | None:
+    """Sample the cluster; how many brokers live, None where that isn't known."""
+    with tick("brokers", every_s=EVERY_S, longest_s=TIME_LIMIT_S) as is_mine:
+        if not is_mine:
+            return None
+        try:
+            sample = services.sample_brokers(
+                settings=kafka_settings(),
+                metrics_urls=settings.KAFKA_BROKER_METRICS_URLS,
+                now=timezone.now(),
+            )
+        except DatabaseError as error:
+            logger.warning("no sample of brokers: the database does not answer: %s", error)
+            return None
+        return sample.live
+
+
+@shared_task(name="lag.prune_samples", ignore_result=True, time_limit=120)
+def prune_samples() -> int:
+    """Keep what is stored within its bounds."""
+    return services.prune_samples(now=timezone.now())
+
+
+# Kept between ticks by the worker's child that made them, never by its parent.
+
+
+@cache
+def _history() -> History:
+    return History()
+
+
+@cache
+def _times() -> RecordTimes:
+    return RecordTimes(kafka_settings())
