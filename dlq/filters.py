@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import django_filters
-from django import forms
 from django.db.models import Q, QuerySet
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
 from dlq.models import OPEN_STATES, DeadLetter, DeadLetterState
+from gdsconsole.moments import MomentFilter
 
 WAITING = "waiting"
 ANY = "all"
@@ -31,34 +27,6 @@ SORTS = {
     "replay_count": "replays",
     "state": "state",
 }
-_SPAN = re.compile(r"(\d{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class MomentField(forms.CharField):
-    """A time as ISO 8601 (UTC where it has no offset), or as an age: `15m`, `24h`, `7d`."""
-
-    def to_python(self, value: str | None) -> datetime | None:  # type: ignore[override]
-        text = super().to_python(value)
-        if not text:
-            return None
-        span = _SPAN.fullmatch(text)
-        if span is not None:
-            return timezone.now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
-        try:
-            # A plus sign that wasn't encoded in a URL comes as a space.
-            moment = parse_datetime(text.replace(" ", "+") if "T" in text else text)
-        except ValueError:
-            moment = None
-        if moment is None:
-            raise forms.ValidationError(
-                f"{text!r} is neither a time such as 2026-01-15T10:30:00Z nor an age such as 24h"
-            )
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-class MomentFilter(django_filters.Filter):  # type: ignore[misc]  # untyped library
-    field_class = MomentField
 
 
 class DeadLetterFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped library

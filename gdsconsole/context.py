@@ -17,7 +17,10 @@ from django.urls import Resolver404, resolve
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the navigation; `count` names what stands behind it in `nav_counts`."""
+    """One line of the navigation; `count` names what stands behind it in `nav_counts`.
+
+    With a `permission`, those who don't have it aren't shown it.
+    """
 
     label: str
     path: str
@@ -25,6 +28,7 @@ class Entry:
     key: str
     count: str = ""
     staff: bool = False
+    permission: str = ""
 
 
 ENTRIES = (
@@ -36,7 +40,7 @@ ENTRIES = (
     Entry("Dead letters", "/dlq/", "inbox", "d", "dead_letters"),
     Entry("Lag", "/lag/", "gauge", "l", "lag"),
     Entry("Brokers", "/brokers/", "server", "b", "brokers"),
-    Entry("Audit", "/audit/", "history", "u"),
+    Entry("Audit", "/audit/", "history", "u", permission="audit.read_entries"),
     Entry("Admin", "/admin/", "settings", "s", staff=True),
 )
 
@@ -44,8 +48,7 @@ ENTRIES = (
 def chrome(request: HttpRequest) -> dict[str, Any]:
     """Template context of the page frame."""
     user = getattr(request, "user", None)
-    staff = bool(user and user.is_authenticated and user.is_staff)
-    entries = [entry for entry in ENTRIES if _is_served(entry.path) and (staff or not entry.staff)]
+    entries = [entry for entry in ENTRIES if _is_served(entry.path) and _is_shown(entry, user)]
     return {
         "organization": settings.GDS_ORGANIZATION,
         "environment": settings.GDS_ENVIRONMENT,
@@ -62,6 +65,14 @@ def current_entry(path: str, entries: list[Entry]) -> Entry | None:
         if path == entry.path or (entry.path != "/" and path.startswith(entry.path))
     ]
     return max(holding, key=lambda entry: len(entry.path), default=None)
+
+
+def _is_shown(entry: Entry, user: Any) -> bool:
+    if not entry.staff and not entry.permission:
+        return True
+    if not user or not user.is_authenticated:
+        return False
+    return bool(user.has_perm(entry.permission) if entry.permission else user.is_staff)
 
 
 @cache

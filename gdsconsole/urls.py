@@ -18,5 +18,6 @@ urlpatterns = [
     path("", include("dlq.urls")),
     path("", include("lag.urls")),
     path("", include("gdsconsole.pipelines.urls")),
+    path("", include("gdsconsole.audit.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -83,9 +83,17 @@ class AuditEntry(models.Model):
 
     @property
     def changes(self) -> dict[str, tuple[Any, Any]]:
-        """(before, after) of each field that the deed changed."""
-        found = json.loads(self.details).get("changes", {}) if self.details else {}
-        return {name: (before, after) for name, (before, after) in found.items()}
+        """(before, after) of each field that the deed changed; None where there was, or is, no value."""
+        return {name: (before, after) for name, (before, after) in self._details.get("changes", {}).items()}
+
+    @property
+    def more_changes(self) -> int:
+        """How many changes there were beyond those that are kept."""
+        return int(self._details.get("more", 0))
+
+    @property
+    def _details(self) -> dict[str, Any]:
+        return json.loads(self.details) if self.details else {}
 
     def computed_digest(self) -> str:
         """What `digest` must be, if nobody touched the row."""

@@ -30,7 +30,7 @@ class AuditRefusals(MiddlewareMixin):
             record_refusal(
                 actor=request.user.get_username(),
                 action=REFUSED,
-                sentence=f"was refused {request.method} {request.path}",
+                sentence=f"tried {request.method} {request.path}",
                 target=request.path,
                 now=timezone.now(),
             )

@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -72,8 +71,6 @@ def record(
     if not grown.update(number=entry.number, digest=entry.digest):
         raise IntegrityError(f"audit entry {entry.number} was added by someone else at the same time")
     publish_on_commit(EVENT, "newest", {"number": entry.number})
-    # The process' own log keeps the digest outside of the database.
-    transaction.on_commit(partial(log.info, "audit %s digest %s", entry, entry.digest))
     return entry
 
 
@@ -124,7 +121,7 @@ def _details(changes: Changes | None) -> str:
         for name, (before, after) in islice(changes.items(), MAX_CHANGES)
     }
     more = {"more": len(changes) - MAX_CHANGES} if len(changes) > MAX_CHANGES else {}
-    return json.dumps({"changes": kept, **more}, sort_keys=True, ensure_ascii=True)
+    return json.dumps({"changes": kept, **more}, ensure_ascii=True)
 
 
 def _value(value: Any) -> Any:

@@ -167,8 +167,7 @@ def _change(name: str, actor: str, now: datetime, verb: str, **fields: Any) -> P
         known = ", ".join(Pipeline.objects.values_list("name", flat=True)) or "none yet"
         raise UnknownPipeline(f"there is no pipeline {name!r}; there are: {known}") from None
     before = {field: getattr(pipeline, field) for field in fields}
-    changes = audit.changes_between(before, fields)
-    if not changes:
+    if before == fields:
         return pipeline
     for field, value in fields.items():
         setattr(pipeline, field, value)
@@ -180,7 +179,6 @@ def _change(name: str, actor: str, now: datetime, verb: str, **fields: Any) -> P
         now=now,
         target=name,
         target_url=f"/pipelines/#pipeline-{name}",
-        changes={field: change for field, change in changes.items() if field != "halted_at"},
     )
     return pipeline
 
@@ -189,5 +187,6 @@ def _sentence(verb: str, name: str, before: Mapping[str, Any], after: Mapping[st
     if verb == "scale":
         return f"scaled pipeline {name} from {before['copies']} to {after['copies']} copies"
     if verb == "resume":
-        return f"resumed pipeline {name}{' after it halted' if before['halted_reason'] else ''}"
+        halted = f", which had halted: {before['halted_reason']}" if before["halted_reason"] else ""
+        return f"resumed pipeline {name}{halted}"
     return f"paused pipeline {name}"

@@ -67,26 +67,26 @@ def refused() -> list[str]:
 
 def test_a_post_that_needs_a_permission(signed_in: Client):
     assert signed_in.post("/pipelines/alerting/pause/").status_code == 403
-    assert refused() == ["was refused POST /pipelines/alerting/pause/"]
+    assert refused() == ["tried POST /pipelines/alerting/pause/"]
     assert Pipeline.objects.get().state == "running"
 
 
 def test_the_admin_refuses_by_its_own_login(signed_in: Client):
     assert signed_in.post("/admin/topics/alertrule/add/", {"name": "x"}).status_code == 302
-    assert refused() == ["was refused POST /admin/topics/alertrule/add/"]
+    assert refused() == ["tried POST /admin/topics/alertrule/add/"]
 
 
 def test_staff_without_the_permission(signed_in: Client, viewer: User):
     User.objects.filter(pk=viewer.pk).update(is_staff=True)
     assert signed_in.post("/admin/topics/topicdefinition/add/", {"name": "x"}).status_code == 403
-    assert refused() == ["was refused POST /admin/topics/topicdefinition/add/"]
+    assert refused() == ["tried POST /admin/topics/topicdefinition/add/"]
 
 
 def test_a_forged_post(viewer: User):
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(viewer)
     assert strict.post("/pipelines/alerting/pause/").status_code == 403
-    assert refused() == ["was refused POST /pipelines/alerting/pause/"]
+    assert refused() == ["tried POST /pipelines/alerting/pause/"]
 
 
 def test_looking_is_no_attempt_and_nobody_has_no_name(signed_in: Client):

@@ -101,7 +101,7 @@ def test_refusals_of_one_are_bounded_and_the_last_says_so():
         return record_refusal(
             actor=actor,
             action="access.refused",
-            sentence="was refused POST /x/",
+            sentence="tried POST /x/",
             now=NOW + timedelta(seconds=second),
         )
 

@@ -1,0 +1,144 @@
+"""`manage.py audit`: who did what, and whether the log is what was written."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from gdsconsole.audit.filters import filtered
+from gdsconsole.audit.models import AuditEntry
+from gdsconsole.audit.verifying import verify
+
+EXAMPLES = """
+examples:
+  manage.py audit list --since 24h
+  manage.py audit list --action pipeline --actor operator --json
+  manage.py audit verify
+  manage.py audit verify --noted 1204:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+
+Note the number and digest that verify prints somewhere else: given back with --noted, they show that not even
+someone who may write the whole database rewrote what was there.
+
+JSON:
+  list    [{"number", "at", "actor", "action", "sentence", "target", "target_url", "reason", "outcome",
+          "changes": {field: [before, after]}, "digest"}], the newest first;
+          outcome is done, refused or failed
+  verify  {"intact", "entries", "number", "digest", "problems": [{"number", "what"}]}
+verify exits 0 when the log is intact, 2 when it isn't.
+"""
+LISTED = 100
+FILTERS = ("actor", "action", "target", "outcome", "since", "until", "q")
+DIFFERS = 2
+_NOTED = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
+
+
+class Command(BaseCommand):
+    help = "List what people did, and verify that the log is unchanged."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        actions = parser.add_subparsers(dest="do", required=True, metavar="ACTION")
+        listed = self._action(actions, "list", "entries, the newest first")
+        listed.add_argument("--actor", help="who, exactly")
+        listed.add_argument("--action", help="such as pipeline.pause, or pipeline for all of them")
+        listed.add_argument("--target", help="what it was done to, exactly")
+        listed.add_argument("--outcome", help="done, refused or failed")
+        listed.add_argument("--since", help="a time such as 2026-01-15T10:30:00Z, or an age such as 24h")
+        listed.add_argument("--until", help="the same")
+        listed.add_argument("--q", metavar="TEXT", help="in the sentence, the actor or the reason")
+        listed.add_argument("--limit", type=int, default=LISTED, help="at most so many (%(default)s)")
+        verified = self._action(actions, "verify", "every link of the chain")
+        verified.add_argument("--noted", metavar="NUMBER:DIGEST", help="that verify printed earlier")
+
+    def _action(self, actions: Any, name: str, what: str) -> Any:
+        action = actions.add_parser(
+            name, help=what, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        action.add_argument("--json", action="store_true", help="the result as JSON on stdout")
+        return action
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        try:
+            if options["do"] == "list":
+                self._list(options)
+            else:
+                self._verify(options)
+        except DatabaseError as error:
+            raise CommandError(f"the database doesn't answer: {error}") from error
+
+    def _list(self, options: dict[str, Any]) -> None:
+        if options["limit"] < 1:
+            raise CommandError(f"--limit: {options['limit']} is not 1 or more", returncode=2)
+        wanted = filtered({name: options[name] or "" for name in FILTERS}, AuditEntry.objects.all())
+        if wanted.problems:
+            raise CommandError("; ".join(f"--{problem}" for problem in wanted.problems), returncode=2)
+        shown = list(wanted.qs.order_by("-number")[: options["limit"]])
+        if options["json"]:
+            self.stdout.write(json.dumps([as_dict(entry) for entry in shown]))
+            return
+        for entry in shown:
+            outcome = "" if entry.outcome == "done" else f"  [{entry.outcome}]"
+            reason = f"  ({entry.reason})" if entry.reason else ""
+            self.stdout.write(
+                f"{entry.number:>6}  {entry.at:%Y-%m-%d %H:%M:%S}Z  "
+                f"{entry.actor} {entry.sentence}{outcome}{reason}"
+            )
+        self.stderr.write(f"{len(shown)} entries")
+
+    def _verify(self, options: dict[str, Any]) -> None:
+        verdict = verify(noted=_noted(options["noted"]))
+        if options["json"]:
+            self.stdout.write(
+                json.dumps(
+                    {
+                        "intact": verdict.is_intact,
+                        "entries": verdict.entries,
+                        "number": verdict.number,
+                        "digest": verdict.digest,
+                        "problems": [{"number": one.number, "what": one.what} for one in verdict.problems],
+                    }
+                )
+            )
+        else:
+            for problem in verdict.problems:
+                self.stdout.write(
+                    f"entry {problem.number} {problem.what}" if problem.number else problem.what
+                )
+            state = "intact" if verdict.is_intact else "NOT what was written"
+            self.stdout.write(f"{verdict.entries} entries, {state}; newest {verdict.number}:{verdict.digest}")
+        if not verdict.is_intact:
+            sys.exit(DIFFERS)
+
+
+def as_dict(entry: AuditEntry) -> dict[str, Any]:
+    """An entry as the JSON that `--help` describes."""
+    return {
+        "number": entry.number,
+        "at": entry.at.isoformat(),
+        "actor": entry.actor,
+        "action": entry.action,
+        "sentence": entry.sentence,
+        "target": entry.target,
+        "target_url": entry.target_url,
+        "reason": entry.reason,
+        "outcome": entry.outcome,
+        "changes": entry.changes,
+        "digest": entry.digest,
+    }
+
+
+def _noted(text: str | None) -> tuple[int, str] | None:
+    if text is None:
+        return None
+    found = _NOTED.fullmatch(text)
+    if found is None:
+        raise CommandError(f"--noted: {text!r} is not NUMBER:DIGEST as verify prints it", returncode=2)
+    return int(found[1]), found[2]
