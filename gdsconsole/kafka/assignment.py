@@ -65,7 +65,8 @@ class Held:
 class Assignment:
     """Answers rebalances, places partitions, and pauses those that back off.
 
-    `commit` is called, and may block within a bound, before partitions are given up.
+    `commit` is called, and may block within a bound, before partitions are given up. `forget` drops
+    what was read of partitions and waits to be handled.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Assignment:
         classify: Callable[[BaseException], FailureKind],
         breaker: BreakerPolicy,
         commit: Callable[[Sequence[Place]], None],
+        forget: Callable[[Sequence[Place]], None],
         clock: Callable[[], float],
     ) -> None:
         self._source = source
@@ -89,6 +91,7 @@ class Assignment:
         self._classify = classify
         self._breaker = breaker
         self._commit = commit
+        self._forget_records = forget
         self._clock = clock
         self._held: dict[Place, Held] = {}
         self._one_topic: str | None = None
@@ -140,8 +143,10 @@ class Assignment:
 
     def _give_up(self, how: str, partitions: list[TopicPartition]) -> None:
         self.rebalances += 1
-        gone = [self._held.pop((part.topic, part.partition), None) for part in partitions]
-        self._offsets.forget([(part.topic, part.partition) for part in partitions])
+        places = [(part.topic, part.partition) for part in partitions]
+        gone = [self._held.pop(place, None) for place in places]
+        self._offsets.forget(places)
+        self._forget_records(places)
         try:
             self._step.revoked([held.id for held in gone if held is not None and held.id is not None])
         except Exception:
@@ -206,6 +211,7 @@ class Assignment:
         chosen = list(partitions)
         if chosen:
             self._source.pause([TopicPartition(*held.place) for held in chosen])
+            self._forget_records([held.place for held in chosen])
         for held in chosen:
             self._offsets.rewind(held.place)
             held.phase = Phase.PLACING

@@ -16,7 +16,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from gdsconsole.kafka.assignment import Assignment, Held, Identify, Phase
-from gdsconsole.kafka.batching import fill, next_limit, offset_of, place_of
+from gdsconsole.kafka.batching import Collector, next_limit, offset_of, place_of
 from gdsconsole.kafka.clients import ClientHooks, Record, Source
 from gdsconsole.kafka.commits import Committer
 from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
@@ -72,7 +72,6 @@ class Pipeline:
         self._dead_letters = dead_letters
         self._classify = classify
         self._clock = clock
-        self._idle_s = idle_s
         self._limit = self._policies.batch.maximum
         self._topics: list[str] = []
         self._draining = False
@@ -86,6 +85,7 @@ class Pipeline:
         hooks = ClientHooks(on_error=self._on_error, on_commit=self._commits.on_commit)
         self._source = open_source(hooks)
         self._commits.use(self._source)
+        self._collector = Collector(self._source, self._policies.batch, idle_s=idle_s, clock=clock)
         self._assignment = Assignment(
             source=self._source,
             step=step,
@@ -95,6 +95,7 @@ class Pipeline:
             classify=classify,
             breaker=self._policies.breaker,
             commit=self._commits.before_revocation,
+            forget=self._collector.forget,
             clock=clock,
         )
         self._handler = BatchHandler(
@@ -137,15 +138,13 @@ class Pipeline:
             self.close(commit=in_order)
 
     def run_once(self) -> int:
-        """One batch, or one idle wait; returns how many records and events came.
+        """One batch, or one wait for it; returns how many records and events were handled.
 
         Raises `FencedError` when another member took this copy's place in the group, and
         `KafkaException` when the client can't go on. Nothing may be committed after either.
         """
         self._assignment.wake(self._clock())
-        records = fill(
-            self._source, limit=self._limit, linger_s=self._policies.batch.linger_s, idle_s=self._idle_s
-        )
+        records = self._collector.collect(self._limit)
         refusal = self._commits.refusal()
         if refusal is not None and _is_fatal(refusal):
             self._fatal = refusal

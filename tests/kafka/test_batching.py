@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdsconsole.kafka.batching import BatchPolicy, fill, next_limit, stretches
+from gdsconsole.kafka.batching import SLICE_S, BatchPolicy, Collector, fill, next_limit, stretches
 from tests.factories import make_record
 
 POLICY = BatchPolicy(minimum=50, maximum=500, target_s=0.5)
@@ -62,6 +63,80 @@ def test_an_idle_consumer_hands_the_first_record_on_at_once():
 def test_nothing_comes():
     source = Answers([], [])
     assert fill(source, limit=500, linger_s=0.02, idle_s=0.5) == []
+
+
+class Patient:
+    """A collector of batches of 3 records or 5 s, 6 at most, over these answers; a poll takes 1 s."""
+
+    def __init__(self, *answers: list[Any]) -> None:
+        self.now = 0.0
+        self.source = Answers(*answers)
+        policy = BatchPolicy(minimum=1, maximum=6, enough=3, wait_s=5.0)
+        self.collector = Collector(self.source, policy, idle_s=0.5, clock=lambda: self.now)  # type: ignore[arg-type]
+
+    def collect(self, limit: int = 6) -> list[int]:
+        """Offsets; events as the negative of theirs."""
+        found = self.collector.collect(limit)
+        self.now += 1
+        return [one.offset() if one.error() is None else -one.offset() for one in found]
+
+
+def records(*offsets: int, partition: int = 0) -> list[Any]:
+    return [make_record(partition=partition, offset=offset) for offset in offsets]
+
+
+def event(code: int, offset: int = 9) -> Message:
+    return Message(topic="gds.metrics.production", partition=0, offset=offset, error=KafkaError(code))
+
+
+def test_a_batch_waits_for_enough_records():
+    patient = Patient(records(1), records(2), [], records(3, 4))
+    assert [patient.collect() for _ in range(4)] == [[], [], [], [1, 2, 3, 4]]
+    assert [timeout for _, timeout in patient.source.asked[1:]] == [SLICE_S] * 3
+    assert [count for count, _ in patient.source.asked] == [6, 5, 4, 4]
+
+
+def test_a_batch_waits_no_longer_than_it_may():
+    patient = Patient(records(1), [], [], [], [], [])
+    assert [patient.collect() for _ in range(6)] == [[], [], [], [], [], [1]]
+    assert patient.source.asked[-1] == (5, 0.0)
+
+
+def test_the_next_batch_waits_anew():
+    patient = Patient(records(1, 2, 3), records(4), records(5), records(6))
+    assert [patient.collect() for _ in range(4)] == [[1, 2, 3], [], [], [4, 5, 6]]
+
+
+def test_a_consumer_that_is_behind_gets_all_there_is():
+    assert Patient(records(1, 2, 3, 4, 5, 6)).collect() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_slow_store_has_smaller_batches_which_wait_for_less():
+    assert Patient(records(1, 2)).collect(limit=2) == [1, 2]
+
+
+def test_an_end_of_a_partition_waits_with_the_records_before_it():
+    end = KafkaError._PARTITION_EOF
+    patient = Patient([*records(1), event(end)], records(2), records(3))
+    assert [patient.collect() for _ in range(3)] == [[], [], [1, -9, 2, 3]]
+    assert Patient([], [event(end)], []).collect() == [-9]
+
+
+def test_anything_else_the_client_says_waits_for_nothing():
+    patient = Patient(records(1), [event(KafkaError._AUTO_OFFSET_RESET)])
+    assert [patient.collect(), patient.collect()] == [[], [1, -9]]
+
+
+def test_what_was_given_up_is_forgotten():
+    patient = Patient([*records(1), *records(7, partition=1)], records(2), records(3))
+    patient.collect()
+    patient.collector.forget([("gds.metrics.production", 1)])
+    assert [patient.collect(), patient.collect()] == [[], [1, 2, 3]]
+
+
+def test_more_than_a_batch_holds_is_never_enough():
+    with pytest.raises(ValueError, match="1 <= 9 <= 6"):
+        BatchPolicy(minimum=1, maximum=6, enough=9)
 
 
 @given(
