@@ -18,6 +18,7 @@ FILES = [
     "tests/pipelines/test_leases.py",
     "tests/pipelines/test_progress.py",
     "tests/topics/test_rules_step.py",
+    "tests/topics/test_metrics_command.py",
     "tests/topics/test_warehouse.py",
 ]
 

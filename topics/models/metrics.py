@@ -7,6 +7,7 @@ and so is every index over points.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import models
@@ -82,6 +83,21 @@ class StreamPartition(models.Model):
         return f"{self.topic}-{self.partition}"
 
 
+class MetricPointQuerySet(models.QuerySet["MetricPoint"]):
+    def of(
+        self, *, instance: str | None = None, metric: str | None = None, since: datetime | None = None
+    ) -> MetricPointQuerySet:
+        """Of instances and metrics by name, in which `*` is any text; measured at `since` or later."""
+        found = self
+        if instance is not None:
+            found = found.filter(series__instance_id__matches=instance)
+        if metric is not None:
+            found = found.filter(series__metric_name__matches=metric)
+        if since is not None:
+            found = found.filter(at__gte=since)
+        return found
+
+
 class MetricPoint(models.Model):
     """One sample as it was sent, once: its key is where in Kafka it stands.
 
@@ -101,6 +117,8 @@ class MetricPoint(models.Model):
     stored_at = models.DateTimeField(help_text="When the console stored it; retention counts from here.")
     value = models.FloatField()
     tags = models.JSONField(default=dict)
+
+    objects = MetricPointQuerySet.as_manager()
 
     class Meta:
         default_permissions = ("view",)
