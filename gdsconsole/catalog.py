@@ -13,6 +13,7 @@ from django.conf import settings
 
 from dlq.steps import DatabasePark, IndexStep
 from gdsconsole.kafka import cluster, dead_letters
+from gdsconsole.kafka.batching import BatchPolicy
 from gdsconsole.kafka.clients import new_producer
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
@@ -28,6 +29,7 @@ from topics import naming
 from topics.models import TopicDefinition
 from topics.steps import RulesStep
 from topics.telemetry import METRIC_DECODER, decode_metric
+from topics.warehouse_step import WarehouseStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,21 @@ ALERTING = PipelineSpec(
     step=lambda: RulesStep(group="gds-alerting"),
     dead_letter_topic=naming.dead_letter_topic,
 )
+WAREHOUSE = PipelineSpec(
+    name="warehouse",
+    group="gds-warehouse",
+    topics=metrics_topics,
+    decoder=lambda: ValueDecoder(decode_metric, quick=METRIC_DECODER.decode),
+    step=lambda: WarehouseStep(group="gds-warehouse"),
+    dead_letter_topic=naming.dead_letter_topic,
+    policies=Policies(
+        batch=BatchPolicy(
+            maximum=10_000,
+            enough=settings.GDS_WAREHOUSE.batch_messages,
+            wait_s=settings.GDS_WAREHOUSE.batch_seconds,
+        )
+    ),
+)
 # Has no dead letters of its own: a record it can't read is stored raw.
 DLQ_INDEX = PipelineSpec(
     name="dlq-index",
@@ -76,7 +93,7 @@ DLQ_INDEX = PipelineSpec(
     step=lambda: IndexStep(group="gds-dlq-index"),
     dead_letter_topic=None,
 )
-CATALOG: Mapping[str, PipelineSpec] = {spec.name: spec for spec in (ALERTING, DLQ_INDEX)}
+CATALOG: Mapping[str, PipelineSpec] = {spec.name: spec for spec in (ALERTING, WAREHOUSE, DLQ_INDEX)}
 
 
 def groups() -> dict[str, str]:

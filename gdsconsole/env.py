@@ -8,6 +8,7 @@ names the variable and the value.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,22 @@ class WrongEnvironment(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Warehouse:
+    """How metrics are written down, and how long they are kept.
+
+    A batch of points waits for `batch_messages`, or `batch_seconds` after its first. A sample counts in
+    its own minute unless it was sent more than `window_seconds` later, or earlier.
+    """
+
+    batch_messages: int
+    batch_seconds: float
+    window_seconds: float
+    points_days: float
+    minutes_days: float
+    hours_days: float
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     secret_key: str
     debug: bool
@@ -45,6 +62,7 @@ class Environment:
     data_dir: Path
     organization: str
     environment: str
+    warehouse: Warehouse
     email: Mapping[str, Any]
     email_url: str
 
@@ -103,6 +121,28 @@ def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environ
         data_dir=data_dir,
         organization=env.str("GDS_ORGANIZATION", "gds"),
         environment=env.str("GDS_ENVIRONMENT", "production"),
+        warehouse=Warehouse(
+            # The guide's batch: 100 messages or 5 s.
+            batch_messages=int(_number(env, "GDS_WAREHOUSE_BATCH_MESSAGES", 100, 1, 10_000, whole=True)),
+            batch_seconds=_number(env, "GDS_WAREHOUSE_BATCH_SECONDS", 5, 0, 60),
+            window_seconds=_number(env, "GDS_ANALYTICS_WINDOW_SECONDS", 3_600, 60, 604_800),
+            points_days=_number(env, "GDS_POINTS_KEPT_DAYS", 7, 0.01, 36_500),
+            minutes_days=_number(env, "GDS_MINUTES_KEPT_DAYS", 90, 0.05, 36_500),
+            hours_days=_number(env, "GDS_HOURS_KEPT_DAYS", 730, 1, 36_500),
+        ),
         email=env.dj_email_url("EMAIL_URL", "console://"),
         email_url=env.str("EMAIL_URL", "console://"),
     )
+
+
+def _number(env: Env, name: str, default: float, least: float, most: float, *, whole: bool = False) -> float:
+    """A number within bounds, both of them allowed."""
+    text = env.str(name, str(default))
+    try:
+        number = int(text) if whole else float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        kind = "a whole number" if whole else "a number"
+        raise WrongEnvironment(f"{name}: {text!r} is not {kind} from {least:g} to {most:g}")
+    return number

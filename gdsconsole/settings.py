@@ -149,6 +149,7 @@ REDIS_URL = ENVIRONMENT.redis_url
 GDS_ORGANIZATION = ENVIRONMENT.organization
 GDS_ENVIRONMENT = ENVIRONMENT.environment
 GDS_DATA_DIR = ENVIRONMENT.data_dir
+GDS_WAREHOUSE = ENVIRONMENT.warehouse
 
 # Celery. Pipelines hold a worker process each for as long as they run, so they have a queue, and a
 # worker, of their own; replays and sampling must never wait behind them.

@@ -206,7 +206,7 @@ def test_redis_flushed_and_the_worker_started_anew(parts, alerting, redis_server
 
 
 def test_scaling_to_three_shares_the_partitions_four_each(parts, alerting):
-    parts.worker(concurrency=5)
+    parts.worker(concurrency=7)
     parts.beat()
     wait_until(running, 60, "the alerting copy holds its partitions")
     services.scale(name="alerting", copies=3, **by())
