@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 # Cluster id and topic id by topic name.
 Identify = Callable[[Iterable[str]], Mapping[str, tuple[str, str]]]
 
-COMMITTED_TIMEOUT_S = 2.0
+OFFSETS_TIMEOUT_S = 2.0
 PLACE_AGAIN_S = 1.0
 
 
@@ -270,7 +270,7 @@ class Assignment:
             cluster_id, topic_id = identities[topic]
             ids[held.place] = PartitionId(topic, number, topic_id, cluster_id)
         answers = self._source.committed(
-            [TopicPartition(*held.place) for held in partitions], timeout=COMMITTED_TIMEOUT_S
+            [TopicPartition(*held.place) for held in partitions], timeout=OFFSETS_TIMEOUT_S
         )
         committed: dict[Place, int | None] = {}
         for answer in answers:
@@ -297,8 +297,10 @@ class Assignment:
         # Only a group that never got anywhere here starts at the log's start. The client's own reset
         # is an error, so that a start that retention has deleted is a loss with a number.
         first_start = committed is None and stored == 0
+        if first_start:
+            held.position = self._log_start(held)
         self._offsets.start(held.place, None if first_start else held.position, committed=committed)
-        self._go_to(held, OFFSET_BEGINNING if first_start else held.position)
+        self._go_to(held, held.position)
         held.failure, held.suspect_until = failure, 0
         if failure is not None and failure.offset < held.position:
             self._forget(held)
@@ -309,6 +311,13 @@ class Assignment:
             held.reason = f"{held.failure.error_type}: {held.failure.error}"
         else:
             self._resume([held])
+
+    def _log_start(self, held: Held) -> int:
+        # A seek to the beginning has the client ask for it; the resume that follows voids the answer,
+        # and the partition waits a second for the client to ask again.
+        return self._source.get_watermark_offsets(
+            TopicPartition(*held.place), timeout=OFFSETS_TIMEOUT_S, cached=False
+        )[0]
 
     def _go_to(self, held: Held, offset: int) -> None:
         """Have the client read from `offset`, whatever it did before; raises KafkaException."""

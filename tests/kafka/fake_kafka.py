@@ -86,6 +86,7 @@ class FakeSource:
         self.refuse_committed: int | None = None
         self.polls = 0
         self.commit_calls: list[dict[Place, int]] = []
+        self.seeks: list[int] = []
         self.is_closed = False
         self._callbacks: dict[str, Callable[..., None]] = {}
         self._due: deque[Callable[[], None]] = deque()
@@ -165,6 +166,7 @@ class FakeSource:
             raise KafkaException(KafkaError(self.refuse_seeks))
         if (partition.topic, partition.partition) in self.out_of_range:
             raise KafkaException(KafkaError(KafkaError._STATE))
+        self.seeks.append(partition.offset)
         self._move((partition.topic, partition.partition), partition.offset)
 
     def position(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:

@@ -46,6 +46,18 @@ def test_a_first_start_reads_from_the_logs_start_and_commits_to_its_end():
     assert lab.pipeline.counters.lost == 0
 
 
+def test_a_first_start_seeks_to_the_offset_of_the_logs_start():
+    """By its number: a seek to "the beginning" that a resume follows stands still for a second."""
+    lab = Lab()
+    lab.send("a", "b", "c", "d")
+    lab.broker.delete_before(TOPIC, 0, 2)
+    lab.start()
+    lab.turns(3)
+    assert lab.source.seeks == [2]
+    assert lab.database.effects == ["c", "d"]
+    assert lab.pipeline.counters.lost == 0
+
+
 def test_a_restart_goes_on_where_the_commit_is():
     lab = Lab()
     lab.send("a", "b")
