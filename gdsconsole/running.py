@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from gdsconsole import catalog
 from gdsconsole.live.publish import publish
@@ -38,6 +40,18 @@ def run_copy(name: str, slot: int, *, stop: Callable[[], str]) -> CopyLoop | Non
         publish=publish,
         clock=utc_now,
     )
-    outcome = loop.run()
+    with _settled_heap():
+        outcome = loop.run()
     log.info("%s/%d ends: %s: %s", name, slot, outcome.value, loop.why)
     return loop
+
+
+@contextmanager
+def _settled_heap() -> Iterator[None]:
+    """Keep the collector from what is loaded by now: looking through it took a fifth of the throughput."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
