@@ -1,0 +1,81 @@
+"""What the platform itself can do: kcat, and librdkafka's bare loops."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from functools import cache
+from pathlib import Path
+
+from confluent_kafka import Consumer
+
+from gdsconsole.devstack import jars
+
+_PACKAGES = ("kcat", "librdkafka1", "libyajl2")
+
+
+@cache
+def kcat() -> list[str] | None:
+    """How to run kcat: the one on PATH, else Debian's packages unpacked in the cache; None without either."""
+    found = shutil.which("kcat")
+    if found:
+        return [found]
+    home = jars.cache_directory(os.environ).parent / "bench" / "kcat"
+    binary = home / "usr" / "bin" / "kcat"
+    if not binary.is_file() and not _unpack(home):
+        return None
+    libraries = next((home / "usr" / "lib").glob("*-linux-gnu"), home)
+    return ["env", f"LD_LIBRARY_PATH={libraries}", str(binary)]
+
+
+def _unpack(home: Path) -> bool:
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        return False
+    downloads = home / "packages"
+    downloads.mkdir(parents=True, exist_ok=True)
+    fetched = subprocess.run(["apt-get", "download", *_PACKAGES], cwd=downloads, capture_output=True)
+    if fetched.returncode:
+        return False
+    for package in downloads.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", str(package), str(home)], check=True)
+    return (home / "usr" / "bin" / "kcat").is_file()
+
+
+def kcat_reads(servers: str, topic: str, count: int) -> float:
+    """Messages a second of kcat reading so many from the start; what it takes to read one is left out."""
+    program = kcat()
+    assert program is not None
+    words = [*program, "-C", "-q", "-b", servers, "-t", topic, "-o", "beginning", "-c"]
+
+    def run(limit: int) -> float:
+        began = time.perf_counter()
+        with Path(os.devnull).open("wb") as nowhere:
+            subprocess.run([*words, str(limit)], check=True, stdout=nowhere)
+        return time.perf_counter() - began
+
+    start = run(1)
+    return (count - 1) / max(1e-3, run(count) - start)
+
+
+def bare_reads(servers: str, topic: str, count: int, group: str) -> float:
+    """Messages a second of `consume(500)`, which throws away what it gets."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "fetch.queue.backoff.ms": 10,
+        }
+    )
+    consumer.subscribe([topic])
+    seen, began = 0, 0.0
+    while seen < count:
+        records = consumer.consume(500, 0.5)
+        began = began or (time.perf_counter() if records else 0.0)
+        seen += len(records)
+    took = time.perf_counter() - began
+    consumer.close()
+    return count / took
