@@ -187,13 +187,20 @@ def _log_ranges(
     for topic, partition in partitions:
         error = errors.get((topic, partition))
         if error is None:
-            log_start, stable_end, high_watermark = (found[kind, topic, partition].offset for kind in asked)
-            # Asked for together, so the stable end may have been read after more was written.
-            ranges[topic, partition] = LogRange(log_start, stable_end, max(stable_end, high_watermark))
+            offsets = [found[kind, topic, partition].offset for kind in asked]
+            ranges[topic, partition] = _range(*offsets)
         elif error.code() not in {KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}:
             ranges[topic, partition] = LogRange(None, None, None, error=describe(error))
     stale = {key for key, error in errors.items() if error.code() == KafkaError._UNKNOWN_PARTITION}
     return ranges, stale
+
+
+def _range(log_start: int, stable_end: int, high_watermark: int) -> LogRange:
+    if min(log_start, stable_end, high_watermark) < 0:
+        # -1001 without an error is what librdkafka answers for a partition that nobody leads.
+        return LogRange(None, None, None, error="no broker leads the partition")
+    # Asked for together, so the stable end may have been read after more was written.
+    return LogRange(log_start, stable_end, max(stable_end, high_watermark))
 
 
 def _group(got: GroupAnswer) -> Group:
