@@ -101,6 +101,35 @@ def default_rules() -> list[dict[str, Any]]:
             "severity": Severity.CRITICAL,
             "description": "Copies of some partitions are missing or behind: a broker is down or slow.",
         },
+        {
+            "name": "Brokers offline",
+            "source": Source.BROKER,
+            "metric_name": "offline_brokers",
+            "threshold": 0.0,
+            "for_s": 5,
+            "severity": Severity.CRITICAL,
+            "description": "A broker takes no connection. Its copies fall behind until it is back.",
+        },
+        {
+            "name": "Partitions without leader",
+            "source": Source.BROKER,
+            "metric_name": "leaderless_partitions",
+            "threshold": 0.0,
+            # Another copy takes the lead within seconds, where there is one.
+            "for_s": 30,
+            "severity": Severity.CRITICAL,
+            "description": "Nobody leads these partitions: they can be neither read nor written.",
+        },
+        {
+            "name": "Request latency high",
+            "source": Source.BROKER,
+            "metric_name": "request_latency_p99_ms",
+            "threshold": 100.0,
+            # A broker's p99 is of its last five minutes, in which a start or a pause is soon forgotten.
+            "for_s": 300,
+            "keep_firing_for_s": 60,
+            "description": "One produce request in a hundred takes over 100 ms, copies included.",
+        },
     ]
 
 
