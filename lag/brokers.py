@@ -17,7 +17,7 @@ from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable
 from lag.models import BrokerFigures
 
-REQUEST_S = 3.0
+REQUEST_S = 2.0
 # A rate over more than this says nothing of now.
 LONGEST_RATE_S = 60.0
 SHORTEST_RATE_S = 0.5

@@ -33,8 +33,8 @@ from lag.readings import GroupReading, PartitionReading, Snapshot, TopicEnd, age
 
 # Each request to the cluster, and all of them together: a tick is 5 s, and a dead broker may cost each
 # request its whole time.
-REQUEST_S = 3.0
-TOTAL_S = 9.0
+REQUEST_S = 2.0
+TOTAL_S = 8.0
 # Records read to know their age: a batch of one from each partition takes about 0.1 s. A broker sends the
 # whole batch a record is in, some 70 kB, so there is a bound to them too.
 AGES_BUDGET_S = 0.6
@@ -48,10 +48,11 @@ def take_snapshot(
     *,
     times: RecordTimes,
     wanted: Callable[[str], bool] = lambda group: True,
-    rated_topics: Collection[str] = (),
+    rated_topics: Collection[str] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Snapshot:
-    """Read every wanted group, and the ends of their topics, of `rated_topics` and of some more.
+    """Read every wanted group and the ends of the topics they read; where `rated_topics` are given, the
+    ends of those and of others too.
 
     Raises `KafkaUnavailable` when no broker answered.
     """
@@ -66,7 +67,7 @@ def take_snapshot(
     read = read_groups(settings, [group.group for group in listed], timeout_s=timeout_s())
     parts = {group.group: partitions_of(group, read[group.group], cluster) for group in listed}
     needed = {part for chosen in parts.values() for part in chosen}
-    rated = _rated(cluster, rated_topics, already=needed)
+    rated = set() if rated_topics is None else _rated(cluster, rated_topics, already=needed)
     topics = {topic for topic, _ in needed | rated}
     ids = topic_ids(settings, topics, timeout_s=timeout_s())
     ranges = read_log_ranges(settings, sorted(needed | rated), timeout_s=timeout_s())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gdsconsole.kafka.config import ClientSettings
@@ -23,20 +23,27 @@ from topics.services import Measurement, record_measurements, resolve_series
 # A rate over more than this says nothing of now.
 LONGEST_RATE_S = 60.0
 SHORTEST_RATE_S = 0.5
+GONE_AFTER = timedelta(seconds=30)
 
 
 def read_lag(
-    *, settings: ClientSettings, times: RecordTimes, history: History, now: datetime, group: str | None = None
+    *,
+    settings: ClientSettings,
+    times: RecordTimes,
+    history: History,
+    now: datetime,
+    group: str | None = None,
+    rated_topics: Collection[str] | None = None,
 ) -> tuple[Snapshot, list[GroupSample]]:
     """One reading of all groups, or of one, judged by the stored history; nothing is written.
 
-    Raises `KafkaUnavailable`.
+    `rated_topics` as in `take_snapshot`. Raises `KafkaUnavailable`.
     """
     snapshot = take_snapshot(
         settings,
         times=times,
         wanted=lambda name: group is None or name == group,
-        rated_topics=[] if group else _declared_topics(),
+        rated_topics=rated_topics,
     )
     history.refresh(now=now)
     return snapshot, [
@@ -51,7 +58,9 @@ def sample_groups(
     """Take one sample of every group; while Kafka doesn't answer, one that says so of each known group."""
     known = set(GroupSample.objects.newest().values_list("group", flat=True))
     try:
-        snapshot, rows = read_lag(settings=settings, times=times, history=history, now=now)
+        snapshot, rows = read_lag(
+            settings=settings, times=times, history=history, now=now, rated_topics=_declared_topics()
+        )
     except KafkaUnavailable as error:
         rows = [_unknown_row(group, str(error), now) for group in sorted(known)]
         _store(rows, measured=[], now=now)
@@ -185,12 +194,17 @@ def _store(rows: Sequence[GroupSample], *, measured: Sequence[GroupReading], now
 
 
 def _resolve_deleted(existing: Collection[str], *, now: datetime) -> None:
-    """No sample would ever resolve the alerts of a group that is no more."""
+    """No sample would ever resolve the alerts of a group that is no more.
+
+    A group whose coordinator moves may be missing from a listing without an error, for a moment.
+    """
     for alert in Alert.objects.open().filter(rule__source=Source.LAG):
-        if alert.labels.get("group") not in existing:
-            resolve_series(
-                source=Source.LAG, labels=alert.labels, reason="the consumer group was deleted", now=now
-            )
+        group = alert.labels.get("group", "")
+        if group in existing or GroupSample.objects.of_group(group, since=now - GONE_AFTER).exists():
+            continue
+        resolve_series(
+            source=Source.LAG, labels=alert.labels, reason="the consumer group was deleted", now=now
+        )
 
 
 def _publish_rates(snapshot: Snapshot) -> None:
