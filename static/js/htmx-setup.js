@@ -9,7 +9,7 @@ document.addEventListener("htmx:config:request", (event) => {
 });
 
 // A re-read that fails is shown by the connection state, not by a toast each second.
-const isBackground = (ctx) => ctx?.sourceEvent?.type?.startsWith("live:");
+const isBackground = (ctx) => /^(live:|every$)/.test(ctx?.sourceEvent?.type ?? "");
 
 document.addEventListener("htmx:response:error", (event) => {
   const { ctx } = event.detail;

@@ -17,7 +17,7 @@ if (frame && toggle) {
   });
 }
 
-let afterG = 0;
+let afterG = -Infinity;
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && frame?.classList.contains("nav-open")) return open(false);
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) return;
@@ -33,7 +33,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "g") {
     afterG = event.timeStamp;
   } else if (event.timeStamp - afterG < 1200) {
-    afterG = 0;
+    afterG = -Infinity;
     document.querySelector(`.nav-link[data-key="${CSS.escape(event.key)}"]`)?.click();
   }
 });

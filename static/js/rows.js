@@ -50,7 +50,7 @@ function release(region) {
 document.addEventListener("htmx:before:swap", (event) => {
   const { ctx } = event.detail;
   const region = ctx.sourceElement;
-  if (!ctx.sourceEvent?.type?.startsWith("live:") || !region.querySelector?.("table[data-live-rows]")) return;
+  if (!/^(live:|every$)/.test(ctx.sourceEvent?.type ?? "") || !region.querySelector?.("table[data-live-rows]")) return;
   const fresh = new DOMParser().parseFromString(ctx.text, "text/html");
   if (!inUse(region) || sameOrder(region, fresh)) return void held.delete(region);
   event.preventDefault();
@@ -62,4 +62,16 @@ document.addEventListener("htmx:before:swap", (event) => {
 document.addEventListener("pointerout", (event) => {
   const region = event.target.closest?.("[hx-get]:has(.fresh-bar)");
   if (region && !region.contains(event.relatedTarget)) setTimeout(() => inUse(region) || release(region), 800);
+});
+
+// A re-read takes the tabindex off the row that is chosen, and with it the focus: it is given back.
+let chosen = "";
+document.addEventListener("htmx:before:swap", () => {
+  chosen = document.activeElement?.closest("tr[data-href]")?.id ?? "";
+});
+document.addEventListener("htmx:after:settle", () => {
+  const row = chosen && document.activeElement === document.body && document.getElementById(chosen);
+  if (!row) return;
+  row.tabIndex = -1;
+  row.focus({ preventScroll: true });
 });
