@@ -45,6 +45,7 @@ def alert_changed(alert: Alert) -> dict[str, Any]:
         "since": alert.started_at.isoformat(),
         "summary": alert.summary,
         "url": alert.get_absolute_url(),
+        "acknowledged": alert.acknowledged_at is not None,
     }
 
 

@@ -158,8 +158,12 @@ def metric_labels(rule: Rule, metric: Metric, environment: str | None) -> dict[s
         value = metric.tags.get(tag) or (environment if tag == "environment" else None)
         if value:
             labels[tag] = value
-    # PostgreSQL's text can't hold it, JSON's can.
-    return {name: value.replace("\0", "\N{REPLACEMENT CHARACTER}") for name, value in labels.items()}
+    return {name: as_label(value) for name, value in labels.items()}
+
+
+def as_label(value: str) -> str:
+    """The value without NUL, which JSON's text can hold and PostgreSQL's can't."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Case, IntegerField, Q, Value, When
+from django.db.models import Case, IntegerField, Min, Q, Value, When, Window
 
 from topics.naming import MAX_LENGTH as MAX_TOPIC_NAME
 from topics.telemetry import MAX_NAME, MAX_TAG_VALUE
@@ -149,9 +149,16 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         return self.filter(state=AlertState.FIRING)
 
     def worst_first(self) -> AlertQuerySet:
-        """Firing before pending before resolved, then critical first, then the longest open."""
+        """Firing before pending before resolved, critical before warning; then by rule, the rule whose
+        alert is the longest open first, so that alerts of one cause stand together."""
+        oldest = Window(Min("started_at"), partition_by=["state", "severity", "rule_id"])
         return self.order_by(
-            _rank("state", _STATE_ORDER), _rank("severity", Severity.values), "started_at", "pk"
+            _rank("state", _STATE_ORDER),
+            _rank("severity", Severity.values),
+            oldest,
+            "rule_id",
+            "started_at",
+            "pk",
         )
 
 

@@ -4,13 +4,13 @@ from topics.services.alerts import (
     Measurement,
     NotAcknowledgeable,
     acknowledge_alert,
-    delete_rule,
+    acknowledge_alerts,
     record_measurements,
     resolve_series,
-    resolve_uncovered,
-    save_rule,
 )
+from topics.services.rules import delete_rule, resolve_uncovered, save_rule
 from topics.services.topics import (
+    FIELD_OF_ADJUSTMENT,
     Applied,
     TopicState,
     WrongDefinitions,
@@ -19,6 +19,9 @@ from topics.services.topics import (
     delete_definition,
     export_topics,
     import_topics,
+    last_applied,
+    layout_of,
+    live_layout,
     plan_topics,
     read_cluster,
     save_definition,
@@ -27,6 +30,7 @@ from topics.services.topics import (
 )
 
 __all__ = [
+    "FIELD_OF_ADJUSTMENT",
     "LEASE",
     "AlertsMoved",
     "Applied",
@@ -35,12 +39,16 @@ __all__ = [
     "TopicState",
     "WrongDefinitions",
     "acknowledge_alert",
+    "acknowledge_alerts",
     "apply_topics",
     "define_topic",
     "delete_definition",
     "delete_rule",
     "export_topics",
     "import_topics",
+    "last_applied",
+    "layout_of",
+    "live_layout",
     "plan_topics",
     "read_cluster",
     "record_measurements",

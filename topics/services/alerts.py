@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 from django.db import IntegrityError, transaction
 
 from gdsconsole.audit import services as audit
 from gdsconsole.live.publish import publish_on_commit
-from topics.auditing import edited
 from topics.ledger import Draft, Key, Ledger, OpenAlert, Sample, Series
-from topics.models import Alert, AlertEvent, AlertRule, AlertState, EventState, Source
+from topics.models import Alert, AlertEvent, AlertRule, AlertState, EventState
 from topics.outbox import alert_changed
 from topics.rules import Rule, Standing, State, fingerprint
 from topics.telemetry import MAX_TAG_VALUE
@@ -326,69 +324,22 @@ def acknowledge_alert(
     return event
 
 
-def save_rule(*, rule: AlertRule, actor: str, now: datetime) -> list[Alert]:
-    """Store a new or edited rule; returns the alerts it no longer covers, which are resolved."""
-    with transaction.atomic():
-        stored = AlertRule.objects.select_for_update().filter(pk=rule.pk).first()
-        changes = audit.changes_between(edited(stored), edited(rule))
-        rule.save()
-        resolved = resolve_uncovered(now=now)
-        if changes:
-            audit.record(
-                actor=actor,
-                action="rule.change" if stored else "rule.add",
-                sentence=f"{'changed' if stored else 'added'} rule {rule.name}",
-                now=now,
-                target=rule.name,
-                target_url=f"/rules/?{urlencode({'q': rule.name})}",
-                changes=changes,
-            )
-    return resolved
-
-
-def delete_rule(*, rule: AlertRule, actor: str, now: datetime) -> None:
-    """Delete a rule that never had an alert. Raises `ProtectedError` for any other: disable it."""
-    with transaction.atomic():
-        fields = {name: (value, None) for name, value in edited(rule).items()}
-        rule.delete()
-        audit.record(
-            actor=actor,
-            action="rule.delete",
-            sentence=f"deleted rule {rule.name}",
-            now=now,
-            target=rule.name,
-            changes=fields,
-        )
-
-
-def resolve_uncovered(*, now: datetime) -> list[Alert]:
-    """Resolve open alerts whose rule is disabled or was edited away from them.
-
-    No sample would ever close them: the pipelines ask only the rules in force.
-    """
-    resolved = []
-    for alert in Alert.objects.open().select_related("rule"):
-        reason = _uncovered(alert)
-        if reason:
-            resolved += _resolve(alert, reason, now)
-    return resolved
+def acknowledge_alerts(*, ids: Sequence[int], actor: User, now: datetime) -> int:
+    """Take every one of these alerts that is open and nobody's; returns how many that were."""
+    taken = 0
+    for alert in Alert.objects.open().filter(pk__in=ids, acknowledged_at=None).select_related("rule"):
+        try:
+            acknowledge_alert(alert=alert, actor=actor, now=now)
+        except NotAcknowledgeable:
+            continue  # somebody was faster
+        taken += 1
+    return taken
 
 
 def resolve_series(*, source: str, labels: Mapping[str, str], reason: str, now: datetime) -> list[Alert]:
     """Resolve the open alerts of a series that is no more, such as a consumer group that was deleted."""
     found = Alert.objects.open().filter(rule__source=source, fingerprint=fingerprint(labels))
-    return [alert for row in found.select_related("rule") for alert in _resolve(row, reason, now)]
-
-
-def _uncovered(alert: Alert) -> str:
-    rule = rule_of(alert.rule)
-    if not alert.rule.enabled:
-        return "the rule was disabled"
-    if rule.metric_name != alert.metric_name or not rule.covers(subject=alert.subject, labels=alert.labels):
-        return "the rule no longer covers it"
-    if rule.source == Source.METRIC and not set(alert.labels) <= {"database_type", "instance_id", *rule.tags}:
-        return "the rule tells series apart by other tags now"
-    return ""
+    return [alert for row in found.select_related("rule") for alert in resolve_alert(row, reason, now)]
 
 
 def rule_of(row: AlertRule) -> Rule:
@@ -396,7 +347,8 @@ def rule_of(row: AlertRule) -> Rule:
     return Rule(*(getattr(row, name) for name in _RULE_FIELDS))
 
 
-def _resolve(alert: Alert, reason: str, now: datetime) -> list[Alert]:
+def resolve_alert(alert: Alert, reason: str, now: datetime) -> list[Alert]:
+    """End an open alert that no sample will end; nothing where it has moved meanwhile."""
     with transaction.atomic():
         stored = Alert.objects.filter(pk=alert.pk, state=alert.state)
         if alert.state == AlertState.PENDING:

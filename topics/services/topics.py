@@ -22,7 +22,18 @@ from topics import naming
 from topics.auditing import edited
 from topics.checklist import Check, check_topic
 from topics.models import TopicDefinition
-from topics.plan import Adjustment, Change, Drift, Kind, Layout, LiveLayout, Plan, make_plan, three_way
+from topics.plan import (
+    MIN_ISR,
+    Adjustment,
+    Change,
+    Drift,
+    Kind,
+    Layout,
+    LiveLayout,
+    Plan,
+    make_plan,
+    three_way,
+)
 
 # What can be declared, exported and imported, in the order it is written.
 DECLARED_FIELDS = (
@@ -41,6 +52,10 @@ DECLARED_FIELDS = (
     "enabled",
 )
 EXPORT_VERSION = 1
+
+
+# The declared field behind each adjustment's name.
+FIELD_OF_ADJUSTMENT = {"replication factor": "replication.factor", MIN_ISR: MIN_ISR}
 
 
 class WrongDefinitions(ValueError):
@@ -234,6 +249,14 @@ def layout_of(definition: TopicDefinition) -> Layout:
     return Layout(definition.partitions, definition.replication_factor, definition.declared_config())
 
 
+def last_applied(definition: TopicDefinition) -> Layout | None:
+    """What `apply` last made of it; None where it never did."""
+    applied = definition.last_applied
+    if applied is None:
+        return None
+    return Layout(applied["partitions"], applied["replication_factor"], applied["config"])
+
+
 def live_layout(topic: LiveTopic) -> LiveLayout:
     return LiveLayout(
         partitions=len(topic.partitions),
@@ -295,7 +318,7 @@ def _state(
     own = there.get(name)
     drifts: list[Drift] = []
     if own is not None and plan is not None:
-        applied = _from_json(definition.last_applied)
+        applied = last_applied(definition)
         drifts = three_way(topic=name, wanted=plan.wanted[name], applied=applied, live=own)
     parsed = naming.parse_or_none(name)
     checks = check_topic(
@@ -324,12 +347,6 @@ def _as_json(layout: Layout, brokers: int) -> dict[str, Any]:
         "config": dict(layout.config),
         "brokers": brokers,
     }
-
-
-def _from_json(applied: dict[str, Any] | None) -> Layout | None:
-    if applied is None:
-        return None
-    return Layout(applied["partitions"], applied["replication_factor"], applied["config"])
 
 
 def _entries(text: str) -> list[dict[str, Any]]:
