@@ -1,5 +1,17 @@
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from topics import alert_views, views
+
+app_name = "topics"
+urlpatterns = [
+    path("alerts/", alert_views.alerts, name="alerts"),
+    path("alerts/head/", alert_views.alerts_head, name="alerts-head"),
+    path("alerts/acknowledge/", alert_views.acknowledge, name="acknowledge"),
+    path("alerts/<int:pk>/", alert_views.alert, name="alert"),
+    path("alerts/<int:pk>/story/", alert_views.alert_story, name="alert-story"),
+    path("rules/", alert_views.rules, name="rules"),
+    path("topics/", views.topics, name="topics"),
+    path("topics/<str:name>/", views.topic, name="topic"),
+]

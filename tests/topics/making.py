@@ -11,7 +11,8 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME
 from gdsconsole.kafka.steps import Batch, PartitionId
 from gdsconsole.pipelines import progress
 from tests.factories import make_record
-from topics.models import AlertRule
+from topics.models import Alert, AlertRule
+from topics.rules import fingerprint
 from topics.telemetry import Metric, encode_metric
 
 GROUP = "gds-alerting"
@@ -22,6 +23,37 @@ START = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 def make_alert_rule(**changes: Any) -> AlertRule:
     fields: dict[str, Any] = {"name": "CPU high", "metric_name": "cpu_usage_percent", "threshold": 80.0}
     return AlertRule.objects.create(**fields | changes)
+
+
+def make_alert(rule: AlertRule | None = None, instance: str = "prod-db-01", **changes: Any) -> Alert:
+    """A stored firing alert of the rule; `save=False` leaves it, and a rule it makes, unsaved."""
+    save = changes.pop("save", True)
+    if rule is None:
+        rule = make_alert_rule() if save else AlertRule(name="CPU high", metric_name="cpu_usage_percent")
+    labels = changes.setdefault(
+        "labels", {"database_type": "postgresql", "instance_id": instance, "environment": "production"}
+    )
+    fields: dict[str, Any] = {
+        "rule": rule,
+        "fingerprint": fingerprint(labels),
+        "subject": instance,
+        "environment": "production",
+        "state": "firing",
+        "severity": rule.severity,
+        "metric_name": rule.metric_name,
+        "operator": rule.operator,
+        "threshold": 80.0,
+        "value": 85.5,
+        "last_value": 91.0,
+        "started_at": START,
+        "fired_at": START,
+        "last_sample_at": START,
+        "changed_at": START,
+    }
+    alert = Alert(**fields | changes)
+    if save:
+        alert.save()
+    return alert
 
 
 def make_sample(value: float = 85.5, second: float = 0, **changes: Any) -> Metric:

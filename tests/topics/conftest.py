@@ -1,0 +1,66 @@
+"""Clients of the four roles, and a cluster as the pages would read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from gdsconsole.access import sync_roles
+from gdsconsole.kafka.cluster import Partition
+from gdsconsole.kafka.topic_admin import LiveProperty, LiveTopic, LiveTopics, Origin
+from topics.models import TopicDefinition
+from topics.reading import Reading
+
+
+@pytest.fixture
+def client_of(db: None) -> Callable[[str], Client]:
+    sync_roles()
+
+    def make(role: str) -> Client:
+        client = Client()
+        if role != "anonymous":
+            user = User.objects.create_user(role, password="pw", is_staff=role == "admin")
+            user.groups.set([Group.objects.get(name=role)])
+            client.force_login(user)
+        return client
+
+    return make
+
+
+@pytest.fixture
+def operator(client_of: Callable[[str], Client]) -> Client:
+    return client_of("operator")
+
+
+@pytest.fixture
+def cluster_is(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`cluster_is(live_topic(...), ...)` is what the pages find there; `cluster_is(error="…")`, nothing."""
+
+    def say(*topics: LiveTopic, error: str = "", brokers: int = 3, others: tuple[str, ...] = ()) -> None:
+        found = {topic.name: topic for topic in topics}
+        live = LiveTopics("cluster", brokers, found, frozenset({*found, *others}))
+        reading = Reading(None if error else live, error)
+        monkeypatch.setattr("topics.views.cluster_now", lambda: reading)
+
+    return say
+
+
+def live_topic(definition: TopicDefinition, **changes: Any) -> LiveTopic:
+    """The topic as its definition declares it, but for `config`, `partitions` and `copies`."""
+    own = {**definition.declared_config(), **changes.get("config", {})}
+    copies = changes.get("copies", definition.replication_factor)
+    replicas = tuple(range(1, copies + 1))
+    return LiveTopic(
+        name=definition.name,
+        topic_id="hJ7x0yXjQW2mT1b3bqfRDA",
+        partitions=tuple(
+            Partition(definition.name, number, 1, replicas, changes.get("in_sync", replicas))
+            for number in range(changes.get("partitions", definition.partitions))
+        ),
+        replication_factor=copies,
+        config={name: LiveProperty(value, Origin.TOPIC) for name, value in own.items()},
+    )
