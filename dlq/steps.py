@@ -36,6 +36,7 @@ class IndexStep:
         self._partitions: dict[tuple[str, int], PartitionId] = {}
         self._retention_ms: dict[str, int] = {}
         self._reread_at = datetime.min.replace(tzinfo=UTC)
+        self.written = 0  # dead letters
 
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         self._partitions |= {(part.topic, part.partition): part for part in partitions}
@@ -53,6 +54,7 @@ class IndexStep:
             progress.advance(group=self._group, moves=batch.moves)
             if arrivals:
                 publish_summary()
+        self.written += len(arrivals)
         return True
 
     def revoked(self, partitions: Sequence[PartitionId]) -> None:

@@ -70,6 +70,7 @@ class RulesStep:
         self._series: dict[tuple[object, ...], Series | None] = {}
         self._environments: dict[str, str | None] = {}
         self._newest_due = 0.0
+        self.written = 0  # alert events
 
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         self._reload_rules()
@@ -127,6 +128,7 @@ class RulesStep:
         self._announce(stored)
 
     def _announce(self, stored: Stored) -> None:
+        self.written += len(stored.events)
         for alert in stored.changed:
             publish("alert.changed", str(alert.pk), alert_changed(alert))
         try:

@@ -29,6 +29,7 @@ class WarehouseStep:
         self._clock = clock
         self._series = SeriesIndex()
         self._origins: dict[tuple[str, int], int] = {}
+        self.written = 0  # points
 
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         ids = origin_ids(partitions)
@@ -45,6 +46,7 @@ class WarehouseStep:
             # Somebody set the progress back, and some of these are stored.
             LOG.warning("%s: points that are stored already are left as they are", self._group)
             self._store(batch, points, known=True)
+        self.written += len(batch.records)
         return True
 
     def revoked(self, partitions: Sequence[PartitionId]) -> None:

@@ -78,7 +78,7 @@ class Pipeline:
         self._trouble: tuple[str, float] = ("", 0.0)
         self._fatal: KafkaError | None = None
         self._batch_s: float | None = None
-        self._meter = Meter()
+        self._meter_in, self._meter_out = Meter(), Meter()
         self._ticked_at = 0.0
         self._offsets = OffsetTracker()
         self._commits = Committer(self._offsets, self.counters, clock)
@@ -190,6 +190,7 @@ class Pipeline:
         """What this copy is doing; reads counters alone."""
         now = self._clock()
         partitions = self._assignment.partitions
+        written: int | None = getattr(self._step, "written", None)
         self.counters.rebalances = self._assignment.rebalances
         waiting = {held.name: held.reason for held in partitions if held.phase is not Phase.RUNNING}
         state, reason = self._state(waiting, now)
@@ -199,7 +200,8 @@ class Pipeline:
             partitions=[held.name for held in partitions],
             waiting=waiting,
             counters=self.counters.as_dict(),
-            rate_in=self._meter.read(self.counters.processed + self.counters.dead_letters, now),
+            rate_in=self._meter_in.read(self.counters.processed + self.counters.dead_letters, now),
+            rate_out=None if written is None else self._meter_out.read(written, now),
             batch_s=self._batch_s,
             batch_limit=self._limit,
             last_commit_at=self._commits.last_at,

@@ -48,6 +48,7 @@ class Snapshot:
     waiting: Mapping[str, str]  # partitions that don't run, and why
     counters: Mapping[str, int]
     rate_in: float | None  # records a second, over about the last second
+    rate_out: float | None  # what came of them, rows or records a second; None too where nobody counts
     batch_s: float | None  # how long the last batch took
     batch_limit: int
     last_commit_at: float | None

@@ -45,6 +45,9 @@ class Batch(Generic[V_co]):
 class Step(Protocol[V_contra]):
     """Called by one thread. May block for as long as a database does, never to wait for a retry.
 
+    A step may have `written`, how many rows or records came of its batches since it was made; without
+    it, the copy's rate out is unknown.
+
     Every method but `revoked` and `close` may raise `TransientError`, or what the pipeline's
     `classify` knows as transient (a locked database): the batch comes again after a backoff.
     """

@@ -22,7 +22,7 @@ class EventType:
 
 
 _ALL = (
-    EventType("pipeline.stats", "pipelines.view_pipeline", history=("rate_in",)),
+    EventType("pipeline.stats", "pipelines.view_pipeline", history=("rate_in", "rate_out")),
     EventType("metric.newest", "topics.view_topicdefinition", kept=5_000),
     EventType("alert.changed", "topics.view_alert"),
     EventType("deadletter.changed", "dlq.view_deadletter", kept=10),

@@ -151,6 +151,7 @@ class CopyLoop:
             counters={
                 **snapshot.counters,
                 "rate_in": snapshot.rate_in,
+                "rate_out": snapshot.rate_out,
                 "batch_ms": _ms(snapshot.batch_s),
                 "last_commit_at": snapshot.last_commit_at,
                 "waiting": dict(snapshot.waiting),
@@ -183,6 +184,7 @@ class CopyLoop:
                 "partitions": list(snapshot.partitions) if snapshot else [],
                 "waiting": dict(snapshot.waiting) if snapshot else {},
                 "rate_in": snapshot.rate_in if snapshot else None,
+                "rate_out": snapshot.rate_out if snapshot else None,
                 "batch_ms": _ms(snapshot.batch_s) if snapshot else None,
                 "last_commit_at": snapshot.last_commit_at if snapshot else None,
                 **{name: counters.get(name) for name in _COUNTED},
@@ -191,7 +193,7 @@ class CopyLoop:
         )
 
 
-_COUNTED = ("processed", "dead_letters", "parked", "retries", "rebalances", "lost")
+_COUNTED = ("processed", "dead_letters", "parked", "retries", "rebalances", "lost", "commit_failures")
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -69,6 +69,11 @@ class StoredStep:
     def __init__(self, step: Step[Any]) -> None:
         self._step = step
 
+    @property
+    def written(self) -> int | None:
+        written: int | None = getattr(self._step, "written", None)
+        return written
+
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         with storage():
             return self._step.assigned(partitions)

@@ -657,3 +657,23 @@ def test_the_rate_is_unknown_before_it_can_be_known():
     lab.turns(3)
     rate = lab.pipeline.snapshot().rate_in
     assert rate == pytest.approx(100 / 3)
+
+
+def test_the_rate_out_is_what_the_step_wrote_and_unknown_where_it_does_not_count():
+    lab = Lab()
+    lab.start()
+    lab.send("a", "b")
+    lab.turns(3)
+    assert lab.pipeline.snapshot().rate_out is None
+
+    class Counting(StoreStep):
+        @property
+        def written(self) -> int:
+            return len(self.database.effects) // 2
+
+    counting = Lab()
+    counting.start(Counting(counting.database))
+    assert counting.pipeline.snapshot().rate_out is None
+    counting.send(*[f"m{n}" for n in range(100)])
+    counting.turns(3)
+    assert counting.pipeline.snapshot().rate_out == pytest.approx(50 / 3)

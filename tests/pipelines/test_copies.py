@@ -55,6 +55,7 @@ class Runtime:
             waiting={},
             counters={"processed": self.turns, "dead_letters": 0},
             rate_in=12.5,
+            rate_out=0.5,
             batch_s=0.0042,
             batch_limit=500,
             last_commit_at=None,
@@ -129,6 +130,7 @@ def test_it_renews_every_three_seconds_and_publishes_every_second(lab):
     name, stats = lab.published[-1]
     assert name == "pipeline.stats alerting/0"
     assert stats["processed"] == 21
+    assert (stats["rate_in"], stats["rate_out"]) == (12.5, 0.5)
     assert stats["batch_ms"] == 4.2
     assert stats["at"] == (START + timedelta(seconds=10)).timestamp()
 
@@ -148,6 +150,7 @@ def test_asked_to_stop_it_commits_closes_and_frees_the_slot(lab):
     assert not lab.row.is_held(lab.now)
     assert lab.published[-1][1]["state"] == "stopped"
     assert lab.published[-1][1]["rate_in"] is None
+    assert lab.published[-1][1]["rate_out"] is None
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,13 @@ def test_a_failure_of_the_step_itself_stays_what_it_is():
         StoredStep(StoreStep(Database(), before=broken)).handle(Batch((), (), {}))
 
 
+def test_what_the_step_wrote_is_asked_of_it():
+    step = StoreStep(Database())
+    assert StoredStep(step).written is None
+    step.written = 7  # type: ignore[attr-defined]
+    assert StoredStep(step).written == 7
+
+
 def test_outages_of_stores_are_told_from_bugs():
     import redis
 

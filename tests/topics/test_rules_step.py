@@ -102,6 +102,7 @@ def test_a_breach_fires_once_with_event_coordinates_and_progress(
     }
     assert alert.summary == "cpu_usage_percent 85.5 > 80 on prod-db-01"
     assert events() == ["firing"]
+    assert step.written == 1
     assert feed.stored_offset() == 3
     assert [json.loads(value)["state"] for _, value, _, _ in producer.sent] == ["firing"]
     frame = next(data for kind, _, data in published if kind == "alert.changed")

@@ -81,6 +81,7 @@ def test_a_batch_delivered_again_is_fenced_and_changes_nothing(step: WarehouseSt
     with pytest.raises(FencedError):
         step.handle(batch)
     assert stored() == [(0, 0, 1), (0, 1, 2)]
+    assert step.written == 2
     assert step.assigned([feed.partition])[feed.partition] == 2
 
 
