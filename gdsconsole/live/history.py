@@ -57,4 +57,5 @@ def summed(
 
 def _point(text: bytes, place: int) -> tuple[float, float | None]:
     values: Sequence[float | None] = _decoder.decode(text)
-    return values[0] or 0.0, values[place]
+    # A point kept by an earlier version has fewer fields.
+    return values[0] or 0.0, values[place] if place < len(values) else None

@@ -37,10 +37,13 @@ class CopyRow(TypedDict):
 
 
 class PipelineRow(TypedDict):
+    """`since` is when it halted."""
+
     name: str
     group: str
     state: str
     reason: str
+    since: datetime | None
     wanted_copies: int
     copies: list[CopyRow]
 
@@ -107,6 +110,7 @@ def listing(*, now: datetime) -> list[PipelineRow]:
                 group=pipeline.group,
                 state=state,
                 reason=reason,
+                since=pipeline.halted_at if pipeline.halted_reason else None,
                 wanted_copies=pipeline.copies,
                 copies=copies,
             )

@@ -13,15 +13,12 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from gdsconsole.pipelines import services
+from gdsconsole.pipelines import reading, services
 from gdsconsole.pipelines.models import Pipeline
-from gdsconsole.pipelines.services import CopyRow, PipelineRow
+from gdsconsole.pipelines.reading import PipelineView
 
 may_view = permission_required("pipelines.view_pipeline", raise_exception=True)
 may_control = permission_required("pipelines.control_pipeline", raise_exception=True)
-
-
-_FIGURES = ("processed", "dead_letters", "retries", "batch_ms", "last_commit_at")
 
 
 class ScaleForm(forms.Form):
@@ -31,43 +28,42 @@ class ScaleForm(forms.Form):
 @require_safe
 @may_view
 def pipelines(request: HttpRequest) -> HttpResponse:
-    rows = services.listing(now=timezone.now())
+    views = reading.read(now=timezone.now())
     context: dict[str, Any] = {
-        "pipelines": [{**row, "shown": [_shown(row, copy) for copy in row["copies"]]} for row in rows],
-        "headline": headline(rows),
+        "pipelines": views,
+        "headline": headline(views),
         "max_copies": services.MAX_COPIES,
     }
     template = "pipelines/_rows.html" if request.htmx else "pipelines/list.html"  # type: ignore[attr-defined]
     return render(request, template, context)
 
 
-def _shown(row: PipelineRow, copy: CopyRow) -> dict[str, Any]:
-    """A copy with its figures, None where unknown, and the name under which their live values come."""
-    counters = copy["counters"]
-    return {
-        **copy,
-        **{figure: counters.get(figure) for figure in _FIGURES},
-        "waiting": counters.get("waiting") or {},
-        "live": f"pipeline.stats:{row['name']}/{copy['slot']}:",
-    }
-
-
-def headline(rows: Sequence[PipelineRow]) -> str:
+def headline(views: Sequence[PipelineView]) -> str:
     """The page's answer in one sentence, worst first."""
-    if not rows:
+    if not views:
         return "No pipeline is known yet: the reconciler makes them when beat and a worker run."
-    wrong = {state: [row["name"] for row in rows if row["state"] == state] for state in _WORST_FIRST}
-    told = [f"{', '.join(names)} {_SAID[state]}" for state, names in wrong.items() if names]
+    wrong: dict[str, list[str]] = {state: [] for state in _WORST_FIRST}
+    for view in views:
+        state = "abandoned" if view.is_abandoned else view.state
+        if state in wrong:
+            wrong[state].append(view.name)
+    told = [f"{_listed(names)} {_SAID[state][len(names) > 1]}" for state, names in wrong.items() if names]
     if not told:
-        return "Every pipeline runs." if len(rows) > 1 else f"{rows[0]['name']} runs."
+        return "Every pipeline runs." if len(views) > 1 else f"{views[0].name} runs."
     return f"{'; '.join(told)}."
 
 
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+# Of one pipeline, and of several.
 _SAID = {
-    "halted": "halted and needs you",
-    "backoff": "waits for something to come back",
-    "starting": "is not fully running yet",
-    "paused": "is paused",
+    "halted": ("halted and needs you", "halted and need you"),
+    "abandoned": ("is run by nobody", "are run by nobody"),
+    "backoff": ("waits for something to come back", "wait for something to come back"),
+    "starting": ("is not fully running yet", "are not fully running yet"),
+    "paused": ("is paused", "are paused"),
 }
 _WORST_FIRST = tuple(_SAID)
 

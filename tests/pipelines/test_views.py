@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from gdsconsole.access import sync_roles
-from gdsconsole.pipelines import leases, services
+from gdsconsole.pipelines import leases, reading, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
 from gdsconsole.pipelines.views import headline
+from tests.factories import by
 
 pytestmark = pytest.mark.django_db
 
@@ -41,8 +44,10 @@ def running() -> None:
 
 def test_the_page_shows_copies_partitions_and_rates(login):
     page = login("viewer").get("/pipelines/").content.decode()
-    assert "dlq-index is not fully running yet." in page
-    assert "gds.metrics.production-0" in page
+    assert "dlq-index is run by nobody." in page
+    assert "gds.metrics.production-0: copy 0" in page
+    assert "1 partition on one copy" in page
+    assert 'href="/lag/gds-alerting/"' in page
     assert "node-7:4711" in page
     assert 'data-live="pipeline.stats:alerting/0:rate_in"' in page
     assert "Pause" not in page
@@ -56,9 +61,35 @@ def test_htmx_gets_the_rows_alone(login):
 def test_halted_says_why(login):
     services.halt(name="alerting", reason="30 of 30 records were dead letters", now=timezone.now())
     page = login("operator").get("/pipelines/").content.decode()
-    assert "alerting halted and needs you; dlq-index is not fully running yet." in page
+    assert "alerting halted and needs you; dlq-index is run by nobody." in page
     assert "30 of 30 records were dead letters" in page
-    assert "Resume" in page
+    assert 'action="/pipelines/alerting/resume/"' in page
+    assert 'action="/pipelines/dlq-index/resume/"' not in page
+    services.resume(name="alerting", **by())
+    assert "30 of 30 records" not in login("admin").get("/pipelines/").content.decode()
+
+
+def test_paused_and_waiting_say_so(login):
+    client = login("operator")
+    services.pause(name="alerting", **by())
+    page = client.get("/pipelines/").content.decode()
+    assert "Its messages wait in Kafka" in page
+    assert "dlq-index is run by nobody; alerting is paused." in page
+    services.resume(name="alerting", **by())
+    PipelineCopy.objects.filter(slot=0).update(
+        state="backoff",
+        reason="gds.metrics.production-0: OperationalError: locked",
+        counters={"waiting": {"gds.metrics.production-0": "OperationalError: locked"}},
+    )
+    page = client.get("/pipelines/").content.decode()
+    assert "alerting waits for something to come back" in page
+    assert "copy 0, waits: OperationalError: locked" in page
+    assert 'id="stuck-alerting-gds.metrics.production-0"' in page
+
+
+def test_a_reason_is_text(login):
+    services.halt(name="alerting", reason="<script>x</script>", now=timezone.now())
+    assert "<script>x" not in login("operator").get("/pipelines/").content.decode()
 
 
 def test_an_operator_pauses_resumes_and_scales(login):
@@ -85,6 +116,10 @@ def test_others_may_not(login, role, action):
 
 def test_a_headline_for_a_quiet_day_and_an_empty_one():
     assert headline([]).startswith("No pipeline is known yet")
-    row = services.listing(now=timezone.now())[0]
-    assert headline([row, row]) == "Every pipeline runs."
-    assert headline([row]) == "alerting runs."
+    view = reading.read(now=timezone.now())[0]
+    assert headline([view, view]) == "Every pipeline runs."
+    assert headline([view]) == "alerting runs."
+    halted = replace(view, state="halted")
+    assert headline([halted, view, replace(halted, name="warehouse"), replace(view, state="paused")]) == (
+        "alerting and warehouse halted and need you; alerting is paused."
+    )
