@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +27,7 @@ from gdsconsole.kafka.steps import Step
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.pipelines.storage import StoredFailures, StoredStep, classify_failure, storage
 from topics import naming
+from topics.analytics_step import AnalyticsStep
 from topics.models import TopicDefinition
 from topics.steps import RulesStep
 from topics.telemetry import METRIC_DECODER, decode_metric
@@ -84,6 +86,18 @@ WAREHOUSE = PipelineSpec(
         )
     ),
 )
+ANALYTICS = PipelineSpec(
+    name="analytics",
+    group="gds-analytics",
+    topics=metrics_topics,
+    decoder=lambda: ValueDecoder(decode_metric, quick=METRIC_DECODER.decode),
+    step=lambda: AnalyticsStep(
+        group="gds-analytics", window=timedelta(seconds=settings.GDS_WAREHOUSE.window_seconds)
+    ),
+    dead_letter_topic=naming.dead_letter_topic,
+    # A row is read and written for each series and minute of a batch, so few large batches cost less.
+    policies=Policies(batch=BatchPolicy(maximum=10_000, enough=1_000, wait_s=5.0)),
+)
 # Has no dead letters of its own: a record it can't read is stored raw.
 DLQ_INDEX = PipelineSpec(
     name="dlq-index",
@@ -93,7 +107,9 @@ DLQ_INDEX = PipelineSpec(
     step=lambda: IndexStep(group="gds-dlq-index"),
     dead_letter_topic=None,
 )
-CATALOG: Mapping[str, PipelineSpec] = {spec.name: spec for spec in (ALERTING, WAREHOUSE, DLQ_INDEX)}
+CATALOG: Mapping[str, PipelineSpec] = {
+    spec.name: spec for spec in (ALERTING, WAREHOUSE, ANALYTICS, DLQ_INDEX)
+}
 
 
 def groups() -> dict[str, str]:

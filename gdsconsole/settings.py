@@ -183,6 +183,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5.0,
         "options": {"expires": 5},
     },
+    "forget-old-metrics": {
+        "task": "topics.forget_old_metrics",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "settle-replays": {"task": "dlq.settle_replays", "schedule": 10.0, "options": {"expires": 10}},
     "prune-samples": {"task": "lag.prune_samples", "schedule": 300.0, "options": {"expires": 300}},
 }

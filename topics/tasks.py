@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from topics import services
 from topics.outbox import EventSender, sweep
+from topics.retention import forget_old
+
+LOG = logging.getLogger(__name__)
+FORGET_FOR_S = 20.0
 
 _sender = EventSender()  # connects at its first event, inside the worker's child
 
@@ -17,3 +24,11 @@ def publish_alert_events() -> int:
     now = timezone.now()
     services.resolve_uncovered(now=now)
     return sweep(sender=_sender, now=now, lease=services.LEASE)
+
+
+@shared_task(name="topics.forget_old_metrics", ignore_result=True, time_limit=120)
+def forget_old_metrics() -> None:
+    """Keep the warehouse within its retention; what doesn't fit into one run is the next one's."""
+    done = forget_old(now=timezone.now(), kept=settings.GDS_WAREHOUSE, budget_s=FORGET_FOR_S)
+    if not done.is_done:
+        LOG.warning("the warehouse's retention is behind: %s in %.0f s, and more is due", done, FORGET_FOR_S)

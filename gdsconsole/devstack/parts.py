@@ -17,7 +17,7 @@ from gdsconsole.env import ROOT
 _TRAFFIC, _BEAT, _WORK, _KAFKA, _REDIS = 5, 4, 3, 2, 1
 
 # Each copy of a pipeline is a process; enough of them that scaling up needs no restart of the worker.
-PIPELINE_PROCESSES = 8
+PIPELINE_PROCESSES = 12
 # A draining pipeline flushes, commits and leaves its group before the worker ends.
 DRAIN_S = 25.0
 TRAFFIC_RATE = 200

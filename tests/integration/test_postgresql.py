@@ -18,7 +18,9 @@ FILES = [
     "tests/pipelines/test_leases.py",
     "tests/pipelines/test_progress.py",
     "tests/topics/test_rules_step.py",
+    "tests/topics/test_analytics_step.py",
     "tests/topics/test_metrics_command.py",
+    "tests/topics/test_retention.py",
     "tests/topics/test_warehouse.py",
 ]
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from gdsconsole.kafka.dead_letters import decode
 from tests.integration.processes import Part, Parts, console_parts
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(300)]
 
 PARTITIONS = 12
 POISON = [b"not json", b"\xff\xfe", None, b'{"value": "high"}', b"[]"]
@@ -99,6 +100,13 @@ class World:
         assert producer.flush(60) == 0
         return good, bad
 
+    def analysed(self) -> tuple[int, float]:
+        """How many samples the minutes counted, and what they add up to."""
+        model = "from topics.models import MetricMinute; from django.db.models import Sum"
+        asked = f"{model}; print(*MetricMinute.objects.aggregate(Sum('count'), Sum('total')).values())"
+        count, total = self.manage("shell", "--no-imports", "-c", asked).split()
+        return int(count), float(total)
+
     def dead_letters(self) -> list[Place]:
         consumer = Consumer(
             {"bootstrap.servers": self._kafka.bootstrap_servers, "group.id": str(uuid.uuid4())}
@@ -124,7 +132,7 @@ class World:
 def metric(name: str, number: int) -> bytes:
     return json.dumps(
         {
-            "timestamp": f"2026-01-15T10:{number // 60 % 60:02}:{number % 60:02}Z",
+            "timestamp": datetime.now(UTC).isoformat(),
             "database_type": "postgresql",
             "instance_id": name,
             "metric_name": "cpu_usage_percent",
@@ -181,7 +189,6 @@ def assert_all_there(world: World, good: Mapping[Place, float], bad: set[Place])
     assert set(world.dead_letters()) == bad
 
 
-@pytest.mark.timeout(240)
 def test_killed_again_and_again_it_stores_every_message_once(world: World) -> None:
     chance = random.Random(20260115)
     good, bad = world.send(10_000)
@@ -199,6 +206,23 @@ def test_killed_again_and_again_it_stores_every_message_once(world: World) -> No
     assert_all_there(world, good, bad)
     running.signal(signal.SIGTERM)
     assert running.wait(25) == 0
+
+
+def test_three_groups_get_every_message_and_one_that_stands_still_holds_none_back(world: World) -> None:
+    groups = {name: world.run(name) for name in ("alerting", "warehouse", "analytics")}
+    good, bad = world.send(1_000)
+    for name in groups:
+        wait_until(lambda name=name: world.committed(f"gds-{name}") == 1_000, 90, f"{name} is at the end")
+    groups["warehouse"].signal(signal.SIGSTOP)
+    more_good, more_bad = world.send(1_000, first=1_000)
+    good, bad = good | more_good, bad | more_bad
+    for name in ("alerting", "analytics"):
+        wait_until(lambda name=name: world.committed(f"gds-{name}") == 2_000, 30, f"{name} went on alone")
+    assert world.analysed() == (len(good), sum(good.values()))
+    assert world.committed("gds-warehouse") == 1_000
+    groups["warehouse"].signal(signal.SIGCONT)
+    wait_until(lambda: world.committed("gds-warehouse") == 2_000, 60, "the warehouse caught up")
+    assert_all_there(world, good, bad)
 
 
 def test_redelivery_from_the_start_changes_nothing(world: World, kafka_admin: AdminClient) -> None:

@@ -15,6 +15,8 @@ from tests.factories import by
 
 pytestmark = pytest.mark.django_db
 
+NAMES = "alerting, analytics, dlq-index, warehouse"
+
 
 def pipelines(*words: str, capsys) -> list[dict]:
     call_command("pipelines", *words, "--json")
@@ -28,7 +30,7 @@ def test_list_answers_as_the_contract_says(capsys):
     heartbeat = Heartbeat(PipelineCopy.State.RUNNING, "", ["gds.metrics.production-0"], {"rate_in": 12.5})
     leases.renew(lease=lease, heartbeat=heartbeat, now=now)
     rows = pipelines("list", capsys=capsys)
-    assert [row["name"] for row in rows] == ["alerting", "dlq-index", "warehouse"]
+    assert [row["name"] for row in rows] == ["alerting", "analytics", "dlq-index", "warehouse"]
     assert rows[0] == {
         "name": "alerting",
         "group": "gds-alerting",
@@ -73,8 +75,14 @@ def test_pause_resume_and_scale_answer_with_the_pipeline(capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("pause", "warehause"), "no pipeline 'warehause'; there are: alerting, dlq-index, warehouse"),
-        (("run", "warehause"), "no pipeline 'warehause'; there are: alerting, dlq-index, warehouse"),
+        (
+            ("pause", "warehause"),
+            "no pipeline 'warehause'; there are: alerting, analytics, dlq-index, warehouse",
+        ),
+        (
+            ("run", "warehause"),
+            "no pipeline 'warehause'; there are: alerting, analytics, dlq-index, warehouse",
+        ),
         (("scale", "alerting", "0"), "copies: 0 is not between 1 and 64"),
         (("run", "alerting", "--slot", "5"), "--slot: 5 is beyond the 1 copies of alerting"),
         (("run", "alerting", "--slot", "-1"), "--slot: -1"),
