@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import redis
@@ -19,10 +19,14 @@ _decoder = msgspec.json.Decoder(list[float | None])
 def history(event_type: str, field: str, keys: Iterable[str]) -> dict[str, Points]:
     """(epoch seconds, value) of a field by key, oldest first; a key without any has an empty list.
 
-    Empty for all while Redis doesn't answer: there is nothing to draw.
+    Empty for all while Redis doesn't answer: there is nothing to draw. Raises ValueError for a field of
+    which no history is kept.
     """
     names = list(keys)
-    place = 1 + events.EVENT_TYPES[event_type].history.index(field)
+    fields = events.EVENT_TYPES[event_type].history
+    if field not in fields:
+        raise ValueError(f"{event_type} keeps no history of {field!r}")
+    place = 1 + fields.index(field)
     pipe = client().pipeline(transaction=False)
     for name in names:
         pipe.lrange(events.history_key(event_type, name), 0, -1)
@@ -38,21 +42,29 @@ def history(event_type: str, field: str, keys: Iterable[str]) -> dict[str, Point
 def summed(
     points: Mapping[str, Points], *, now: float, step_s: float = HISTORY_EVERY_S, steps: int = HISTORY_POINTS
 ) -> list[float | None]:
-    """The sum over all keys at each of the last `steps` steps, oldest first; None where nothing is known.
+    """The sum over all keys at the end of each of the last `steps` steps, oldest first; None is a gap.
 
-    Leading steps before the first value are left out. Pure.
+    A value holds for two and a half steps, because samples never come on the beat; a longer silence is
+    a gap. Steps before the first known value are left out. Pure.
     """
+    ends = [now - step_s * (steps - 1 - step) for step in range(steps)]
     sums: list[float | None] = [None] * steps
     for series in points.values():
-        # The newest of a step counts: what is published a little too often isn't counted twice.
-        newest: dict[int, float | None] = {}
-        for at, value in series:
-            newest[steps - 1 - int((now - at) // step_s)] = value
-        for step, value in newest.items():
-            if 0 <= step < steps and value is not None:
+        for step, value in enumerate(_held(series, ends, hold_s=2.5 * step_s)):
+            if value is not None:
                 sums[step] = (sums[step] or 0.0) + value
     first = next((step for step, value in enumerate(sums) if value is not None), steps)
     return sums[first:]
+
+
+def _held(series: Points, ends: Sequence[float], *, hold_s: float) -> Iterator[float | None]:
+    """The newest value of a series at each of these times, None where it is older than `hold_s`."""
+    following = 0
+    for end in ends:
+        while following < len(series) and series[following][0] <= end:
+            following += 1
+        at, value = series[following - 1] if following else (end - hold_s, None)
+        yield value if end - at < hold_s else None
 
 
 def _point(text: bytes, place: int) -> tuple[float, float | None]:

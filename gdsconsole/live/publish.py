@@ -36,6 +36,8 @@ KEPT_S = 86_400
 RETRY_S = (0.5, 5.0)
 HISTORY_EVERY_S = 5
 HISTORY_POINTS = 180
+# What is sampled every 5 s comes a little early now and then, and is kept all the same.
+HISTORY_EARLY_S = 0.5
 
 # KEYS: channel, then a hash and a sorted set for each type.
 # ARGV: frame, seconds kept, now, then for each type: bound, how many pairs, key, data, key, data...
@@ -114,7 +116,8 @@ class RedisSender:
     def _keep_history(self, frame: Frame, pipe: Pipeline) -> None:
         for event in frame.events:
             fields = events.EVENT_TYPES[event.type].history if event.type in events.EVENT_TYPES else ()
-            if not fields or frame.at - self._kept_at.get((event.type, event.key), 0) < HISTORY_EVERY_S:
+            since = frame.at - self._kept_at.get((event.type, event.key), 0)
+            if not fields or since < HISTORY_EVERY_S - HISTORY_EARLY_S:
                 continue
             self._kept_at[event.type, event.key] = frame.at
             data = msgspec.json.decode(event.data)
