@@ -8,6 +8,7 @@ that one moves the partitions' progress too, so a batch that is delivered again 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -69,6 +70,7 @@ class RulesStep:
         self._rules: dict[int, Rule] = {}
         self._series: dict[tuple[object, ...], Series | None] = {}
         self._environments: dict[str, str | None] = {}
+        self._newest: deque[tuple[Metric, Record]] = deque(maxlen=NEWEST_AT_MOST)
         self._newest_due = 0.0
         self.written = 0  # alert events
 
@@ -78,8 +80,9 @@ class RulesStep:
         return progress.load(group=self._group, partitions=partitions)
 
     def handle(self, batch: Batch[Metric]) -> bool:
-        if monotonic() >= self._newest_due:
-            self._show_newest(batch)
+        newest = slice(-NEWEST_AT_MOST, None)
+        self._newest.extend(zip(batch.values[newest], batch.records[newest], strict=True))
+        self._show_newest()
         suspects = self._book.suspects(batch.values)
         if not suspects:
             return False
@@ -103,6 +106,7 @@ class RulesStep:
         self._refresh(now)
         self._book.watch(self._ledger.open_series())
         self._sender.settle(now=now)
+        self._show_newest()
 
     def close(self) -> None:
         self._sender.close(now=self._clock())
@@ -208,11 +212,12 @@ class RulesStep:
             # One was closed elsewhere: its series must be able to fire again.
             self._reload_alerts()
 
-    def _show_newest(self, batch: Batch[Metric]) -> None:
-        """Send a sample of the newest values to open pages, however fast they come."""
+    def _show_newest(self) -> None:
+        """Send the newest values since the last time to open pages: all of few, a sample of many."""
+        if not self._newest or monotonic() < self._newest_due:
+            return
         self._newest_due = monotonic() + NEWEST_EVERY_S
-        first = max(0, len(batch.values) - NEWEST_AT_MOST)
-        for metric, record in zip(batch.values[first:], batch.records[first:], strict=True):
+        for metric, record in self._newest:
             topic = record.topic() or ""
             publish(
                 "metric.newest",
@@ -229,6 +234,7 @@ class RulesStep:
                     "offset": record.offset(),
                 },
             )
+        self._newest.clear()
 
 
 def _coordinates(record: Record) -> Coordinates:

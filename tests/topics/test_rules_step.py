@@ -402,5 +402,24 @@ def test_newest_values_are_sampled(step: RulesStep, feed: Feed, published: list[
     assert len(newest) == steps.NEWEST_AT_MOST
     assert newest[-1]["instance_id"] == "db-199"
     assert newest[-1]["offset"] == 199
-    send(step, feed, make_sample(10))
-    assert len([1 for kind, _, _ in published if kind == "metric.newest"]) == steps.NEWEST_AT_MOST
+
+
+def test_what_comes_between_two_frames_is_in_the_next(
+    step: RulesStep, feed: Feed, published: list[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = 100.0
+    monkeypatch.setattr(steps, "monotonic", lambda: at)
+
+    def shown() -> list[str]:
+        return [data["instance_id"] for kind, _, data in published if kind == "metric.newest"]
+
+    for n in range(5):
+        send(step, feed, make_sample(10, n, instance_id=f"db-{n}"))
+    assert shown() == ["db-0"]
+    at += steps.NEWEST_EVERY_S
+    # Nothing more comes, and nothing of it is kept back.
+    step.tick(clock.advance(1))
+    assert shown() == [f"db-{n}" for n in range(5)]
+    at += steps.NEWEST_EVERY_S
+    step.tick(clock.advance(1))
+    assert len(shown()) == 5
