@@ -80,7 +80,7 @@ function setInPlace({ type, key, data }) {
 }
 
 function notify({ data }) {
-  if (data.state !== "firing") return;
+  if (data.state !== "firing" || data.acknowledged) return;
   toast({
     tone: data.severity === "critical" ? "bad" : "warn",
     title: data.rule,
@@ -107,6 +107,9 @@ function receive(frame) {
     types.set(event.type, [...(types.get(event.type) ?? []), event]);
   }
   for (const [type, events] of types) htmx.trigger(document.body, `live:${type}`, { events });
+  for (const part of document.querySelectorAll("[data-live-types]")) {
+    if (part.dataset.liveTypes.split(" ").some((type) => types.has(type))) htmx.trigger(part, "live:changed");
+  }
   if (frame.gap) sync();
 }
 
