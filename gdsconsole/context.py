@@ -1,7 +1,7 @@
 """What every page's frame needs: navigation, who is looking, and where.
 
-Reads no database: error pages use the same frame. The counts beside the navigation's entries come
-from `gdsconsole.live.frame`, asked for by the template only where somebody is logged in.
+`frame` is read when a template asks for it, which the navigation does: error pages have none, and must
+not need a database.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
+from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+
+from gdsconsole import frame
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the navigation; `count` names what stands behind it in `nav_counts`.
+    """One line of the navigation; `count` names what stands behind it in `frame.counts`.
 
     With a `permission`, those who don't have it aren't shown it.
     """
@@ -54,6 +58,9 @@ def chrome(request: HttpRequest) -> dict[str, Any]:
         "environment": settings.GDS_ENVIRONMENT,
         "nav_entries": entries,
         "nav_current": current_entry(request.path, entries),
+        "frame": SimpleLazyObject(
+            lambda: frame.read(user.has_perm if user else _nothing, now=timezone.now())
+        ),
     }
 
 
@@ -73,6 +80,10 @@ def _is_shown(entry: Entry, user: Any) -> bool:
     if not user or not user.is_authenticated:
         return False
     return bool(user.has_perm(entry.permission) if entry.permission else user.is_staff)
+
+
+def _nothing(permission: str) -> bool:
+    return False
 
 
 @cache

@@ -10,6 +10,10 @@ from gdsconsole import views
 
 urlpatterns = [
     path("", views.overview, name="overview"),
+    path("overview/state/", views.overview_state, name="overview-state"),
+    path("overview/alerts/", views.overview_alerts, name="overview-alerts"),
+    path("overview/fleet/", views.overview_fleet, name="overview-fleet"),
+    path("frame/", views.frame_state, name="frame"),
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("healthz", views.healthz, name="healthz"),

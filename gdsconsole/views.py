@@ -1,20 +1,103 @@
-"""Pages that belong to no app: the overview and the health endpoints."""
+"""Pages that belong to no app: the overview, the frame around every page, and the health endpoints."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
+from functools import wraps
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from gdsconsole import readiness
+from gdsconsole.overview import problems, reading
+
+# The overview tells of everything, so it is for those who may look at everything; each role may.
+LOOKING = (
+    "topics.view_alert",
+    "topics.view_topicdefinition",
+    "pipelines.view_pipeline",
+    "dlq.view_deadletter",
+    "lag.view_groupsample",
+    "lag.view_brokersample",
+)
+
+
+def _may_look(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Tell somebody without a role what to do about it: this is the page that a log-in leads to."""
+
+    @wraps(view)
+    def checked(request: HttpRequest) -> HttpResponse:
+        if not request.user.has_perms(LOOKING):
+            return render(request, "overview/no_role.html", status=403)
+        return view(request)
+
+    return checked
 
 
 @require_safe
+@_may_look
 def overview(request: HttpRequest) -> HttpResponse:
-    return render(request, "overview.html")
+    """Is anything wrong, and where do I go?"""
+    now = timezone.now()
+    context = {
+        **_state_context(reading.read_state(now=now)),
+        "alerts": reading.read_firing(),
+        **_fleet_context(now),
+    }
+    return render(request, "overview/page.html", context)
+
+
+@require_safe
+@_may_look
+def overview_state(request: HttpRequest) -> HttpResponse:
+    """The sentence, the figures and the drawing, for a page that is open."""
+    return render(request, "overview/_state.html", _state_context(reading.read_state(now=timezone.now())))
+
+
+@require_safe
+@_may_look
+def overview_alerts(request: HttpRequest) -> HttpResponse:
+    """The alerts that fire, for a page that is open."""
+    return render(request, "overview/_alerts.html", {"alerts": reading.read_firing()})
+
+
+@require_safe
+@_may_look
+def overview_fleet(request: HttpRequest) -> HttpResponse:
+    """The newest metrics, for a page that is open."""
+    return render(request, "overview/_fleet.html", _fleet_context(timezone.now()))
+
+
+def _fleet_context(now: datetime) -> dict[str, object]:
+    fleet = reading.read_fleet(now=now)
+    if fleet is None or fleet.rows:
+        return {"fleet": fleet}
+    reason = reading.why_no_metrics(now=now)
+    if reason:
+        return {"fleet": fleet, "reason": reason}
+    topic = f"{settings.GDS_ORGANIZATION}.metrics.production"
+    command = f"manage.py simulate --rate 50\nmanage.py send_metrics metrics.jsonl --topic {topic}"
+    return {"fleet": fleet, "command": command}
+
+
+def _state_context(state: reading.State) -> dict[str, object]:
+    return {
+        "state": state,
+        "tone": problems.tone_of(state.problems),
+        "calm": problems.calm(state.readings),
+    }
+
+
+@require_safe
+def frame_state(request: HttpRequest) -> HttpResponse:
+    """The live parts of the page's frame, for a page that is open."""
+    return render(request, "components/frame_state.html")
 
 
 @login_not_required

@@ -80,6 +80,14 @@ STATES: Mapping[str, tuple[str, str]] = {
     "unknown": ("unknown", "circle-question-mark"),
 }
 
+_TONE_ICONS = {
+    "ok": "circle-check",
+    "info": "info",
+    "warn": "triangle-alert",
+    "bad": "octagon-alert",
+    "unknown": "circle-question-mark",
+}
+
 
 @register.simple_tag
 def icon(name: str, css: str = "") -> SafeString:
@@ -90,6 +98,12 @@ def icon(name: str, css: str = "") -> SafeString:
         static("vendor/lucide/sprite.svg"),
         name,
     )
+
+
+@register.simple_tag
+def tone_icon(tone: str, css: str = "") -> SafeString:
+    """The icon that says what a tone says."""
+    return icon(_TONE_ICONS[tone], css)
 
 
 @register.simple_tag
@@ -204,6 +218,20 @@ def sort_header(
         query.urlencode(),
         label,
         icon(mark),
+    )
+
+
+@register.simple_tag(takes_context=True)
+def nav_count(context: template.Context, name: str, swapped: bool = False) -> SafeString:
+    """The count behind a navigation's entry; `swapped` marks it to replace the one on an open page."""
+    count = context["frame"].counts.get(name)
+    return format_html(
+        '<span class="nav-count{}" id="nav-{}" title="{}"{}>{}</span>',
+        f" tone-{count.tone}" if count and count.text else "",
+        name,
+        count.title if count and count.text else "",
+        SafeString(' hx-swap-oob="true"') if swapped else "",
+        count.text if count else "",
     )
 
 

@@ -161,6 +161,15 @@ class AlertQuerySet(models.QuerySet["Alert"]):
             "pk",
         )
 
+    def worst_and_newest_first(self) -> AlertQuerySet:
+        """Firing before pending before resolved, then critical first, then what the console saw last.
+
+        By the console's own clock: a sample may come long after its time.
+        """
+        return self.order_by(
+            _rank("state", _STATE_ORDER), _rank("severity", Severity.values), "-changed_at", "-pk"
+        )
+
 
 class Alert(models.Model):
     """One breach of one rule by one series, from the first bad sample to the last.

@@ -1,0 +1,174 @@
+"""The way of a message, as a drawing: producers, topics, consumer groups, and what they make. Pure.
+
+The template writes the nodes and `static/js/flow.js` draws a line to each from its `sources`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gdsconsole import formats
+from gdsconsole.overview.model import BAD, WARN, Lag, Pipeline, Readings, Topic
+from gdsconsole.overview.problems import group_tone, many, of_pipelines
+
+PRODUCERS = "producers"
+# The consumer groups of the metrics' topics together: what they refuse leaves them as one.
+GROUPS = "groups"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One station. `rate` is messages a second into it over its line, None where unknown.
+
+    `live` is the event that sets the rate; a pipeline of several copies has its `copies`' rates instead,
+    which the page adds up. `has_rate` is False where no line has one.
+    """
+
+    key: str
+    title: str
+    mark: str
+    href: str
+    note: str
+    tone: str = ""
+    state: str = ""
+    sources: Sequence[str] = field(default_factory=tuple)
+    rate: float | None = None
+    live: str = ""
+    pipeline: str = ""
+    copies: str = ""
+    has_rate: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Topics, the groups that read them, and beside each group what it makes, if that has a page."""
+
+    topics: Sequence[Node]
+    groups: Sequence[tuple[Node, Node | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    producers: Node
+    metrics: Lane
+    dead_letters: Lane
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether anything is known to come in."""
+        return any(node.rate for node in self.metrics.topics)
+
+
+def flow(readings: Readings) -> Flow:
+    refused = {topic.name for topic in readings.dead_letter_topics}
+    main: list[tuple[Node, Node | None]] = []
+    dead: list[tuple[Node, Node | None]] = []
+    for pipeline in readings.pipelines:
+        reads = readings.reads.get(pipeline.name, ())
+        lane = dead if refused.intersection(reads) else main
+        group = _group(pipeline, reads, readings.lag)
+        lane.append((group, _product(pipeline, readings)))
+    return Flow(
+        producers=Node(
+            key=PRODUCERS,
+            title="Producers",
+            mark="radio",
+            href="/topics/",
+            note=_senders(readings.instances),
+            has_rate=False,
+        ),
+        metrics=Lane([_topic(topic, PRODUCERS, "layers") for topic in readings.metrics], main),
+        dead_letters=Lane(
+            [_topic(topic, GROUPS, "archive-x") for topic in readings.dead_letter_topics], dead
+        ),
+    )
+
+
+def _senders(instances: int | None) -> str:
+    if instances is None:
+        return "senders unknown"
+    return f"{many(instances, 'instance')} sending" if instances else "nobody sends"
+
+
+def _topic(topic: Topic, source: str, mark: str) -> Node:
+    return Node(
+        key=f"topic-{topic.name}",
+        title=topic.name,
+        mark=mark,
+        href=f"/topics/{topic.name}/",
+        note="size unknown"
+        if topic.end_total is None
+        else f"{formats.short_number(topic.end_total)} messages so far",
+        sources=[source],
+        rate=topic.rate_in,
+        live=f"topic.rates:{topic.name}:rate_in",
+    )
+
+
+def _group(pipeline: Pipeline, reads: Sequence[str], lag: Lag | None) -> Node:
+    slots = list(pipeline.rates)
+    group = lag.of(pipeline.group) if lag else None
+    tones = {problem.tone for problem in of_pipelines([pipeline])} | {group_tone(group) if group else ""}
+    return Node(
+        key=f"group-{pipeline.name}",
+        title=pipeline.group,
+        mark="workflow",
+        href=f"/pipelines/#pipeline-{pipeline.name}",
+        note=f"{_copies(pipeline)} · {_lag(lag, pipeline.group)}",
+        tone=BAD if BAD in tones else WARN if WARN in tones else "",
+        state=pipeline.state,
+        sources=[f"topic-{topic}" for topic in reads],
+        rate=pipeline.rate_in,
+        live=f"pipeline.stats:{pipeline.name}/{slots[0]}:rate_in" if len(slots) == 1 else "",
+        pipeline=pipeline.name,
+        copies=_packed(pipeline.rates) if len(slots) > 1 else "",
+    )
+
+
+def _copies(pipeline: Pipeline) -> str:
+    if pipeline.running == pipeline.wanted:
+        return many(pipeline.wanted, "copy")
+    return f"{pipeline.running} of {many(pipeline.wanted, 'copy')}"
+
+
+def _lag(lag: Lag | None, group: str) -> str:
+    found = lag.of(group) if lag else None
+    if found is None or found.total_lag is None:
+        return "lag unknown"
+    return f"lag {formats.short_number(found.total_lag)}"
+
+
+def _packed(rates: Mapping[int, float | None]) -> str:
+    """`0=12.5 1=`: what each copy said last, for the page to go on from."""
+    return " ".join(f"{slot}={'' if rate is None else f'{rate:g}'}" for slot, rate in rates.items())
+
+
+def _product(pipeline: Pipeline, readings: Readings) -> Node | None:
+    """What a pipeline makes; None for one that this page knows nothing of."""
+    source = [f"group-{pipeline.name}"]
+    alerts, letters = readings.alerts, readings.dead_letters
+    match pipeline.name:
+        case "alerting":
+            tone = "bad" if alerts.critical else "warn" if alerts.firing else ""
+            note = f"{alerts.firing:,} firing"
+            return Node(
+                "made-alerts", "Alerts", "bell", "/alerts/", note, tone, sources=source, has_rate=False
+            )
+        case "dlq-index":
+            tone = "warn" if letters.waiting else ""
+            note = f"{letters.waiting:,} waiting"
+            return Node(
+                "made-letters", "Dead letters", "inbox", "/dlq/", note, tone, sources=source, has_rate=False
+            )
+        case "warehouse":
+            note = "every metric, once"
+            return Node(
+                "made-rows", "Warehouse", "database", "/pipelines/", note, sources=source, has_rate=False
+            )
+        case "analytics":
+            note = "figures by the minute"
+            return Node(
+                "made-minutes", "Analytics", "activity", "/pipelines/", note, sources=source, has_rate=False
+            )
+    return None

@@ -1,0 +1,193 @@
+"""The sentence above the page: what is wrong, the worst first, and where it is explained. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gdsconsole import formats
+from gdsconsole.overview.model import (
+    BAD,
+    OK,
+    UNKNOWN,
+    WARN,
+    Alerts,
+    Brokers,
+    DeadLetters,
+    Group,
+    Lag,
+    Pipeline,
+    Readings,
+)
+
+_ORDER = (BAD, WARN, UNKNOWN)
+_GOOD_LAG = frozenset({"ok", "healthy", "empty"})
+_BAD_LAG = frozenset({"stalled", "stopped"})
+# More names than this are a number.
+NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong or unknown, as a clause of the sentence, and the page that explains it."""
+
+    tone: str
+    text: str
+    href: str
+
+
+def problems(readings: Readings) -> list[Problem]:
+    """What is wrong, the worst first."""
+    sampled = [*of_brokers(readings.brokers), *of_lag(readings.lag)]
+    if not readings.live:
+        # Said once, with its cause, in place of each figure that it takes away.
+        sampled = [problem for problem in sampled if problem.tone != UNKNOWN]
+        sampled.append(Problem(WARN, "Redis does not answer", ""))
+    found = [
+        *of_alerts(readings.alerts),
+        *of_pipelines(readings.pipelines),
+        *sampled,
+        *of_dead_letters(readings.dead_letters),
+    ]
+    return sorted(found, key=lambda problem: _ORDER.index(problem.tone))
+
+
+def tone_of(found: Sequence[Problem]) -> str:
+    """The tone of the worst of them."""
+    return min((problem.tone for problem in found), key=_ORDER.index, default=OK)
+
+
+def calm(readings: Readings) -> str:
+    """The sentence when nothing is wrong."""
+    parts = ["no alert fires"]
+    if readings.brokers and readings.brokers.live is not None:
+        parts.append(f"{many(readings.brokers.live, 'broker')} up")
+    if readings.lag and readings.lag.groups:
+        parts.append(f"{many(len(readings.lag.groups), 'group')} keeping up")
+    if readings.rate_in is not None:
+        coming = (
+            f"{formats.short_number(readings.rate_in)} messages a second" if readings.rate_in else "nothing"
+        )
+        parts.append(f"{coming} coming in")
+    return f"All is well: {listed(parts)}."
+
+
+def of_alerts(alerts: Alerts) -> Iterable[Problem]:
+    if alerts.firing:
+        critical = f" ({alerts.critical} critical)" if 0 < alerts.critical < alerts.firing else ""
+        kind = "critical alert" if alerts.critical == alerts.firing else "alert"
+        text = f"{many(alerts.firing, kind)} firing{critical}"
+        yield Problem(BAD if alerts.critical else WARN, text, "/alerts/?state=firing")
+
+
+def of_brokers(brokers: Brokers | None) -> Iterable[Problem]:
+    if brokers is None:
+        yield Problem(UNKNOWN, "the brokers are unknown", "/brokers/")
+        return
+    if brokers.live is None:
+        yield Problem(BAD, "the Kafka cluster does not answer", "/brokers/")
+        return
+    if brokers.missing:
+        are = "is" if brokers.missing == 1 else "are"
+        text = f"{brokers.missing} of {many(brokers.expected or 0, 'broker')} {are} down"
+        yield Problem(BAD, text, "/brokers/")
+    if brokers.leaderless:
+        yield Problem(BAD, f"{many(brokers.leaderless, 'partition')} without a leader", "/brokers/")
+    if brokers.under_replicated:
+        text = f"{many(brokers.under_replicated, 'partition')} under-replicated"
+        yield Problem(BAD if brokers.missing else WARN, text, "/brokers/")
+
+
+def of_pipelines(pipelines: Sequence[Pipeline]) -> Iterable[Problem]:
+    by_state: dict[str, list[Pipeline]] = {}
+    for pipeline in pipelines:
+        by_state.setdefault(_state_of(pipeline), []).append(pipeline)
+    for state, tone, one, several in (
+        ("halted", BAD, "is halted", "are halted"),
+        ("absent", BAD, "does not run", "do not run"),
+        ("backoff", WARN, "waits to try again", "wait to try again"),
+        ("paused", WARN, "is paused", "are paused"),
+    ):
+        found = by_state.get(state, [])
+        if found:
+            text = f"{_named('pipeline', found)} {one if len(found) == 1 else several}"
+            yield Problem(tone, text, "/pipelines/")
+    for pipeline in by_state.get("partial", []):
+        text = f"pipeline {pipeline.name} runs {pipeline.running} of {pipeline.wanted} copies"
+        yield Problem(WARN, text, "/pipelines/")
+
+
+def _state_of(pipeline: Pipeline) -> str:
+    """A pipeline's state, where one that is starting is told apart by how much of it runs."""
+    if pipeline.state != "starting":
+        return pipeline.state
+    if pipeline.running >= pipeline.wanted:
+        return "running"
+    return "partial" if pipeline.running else "absent"
+
+
+def of_lag(lag: Lag | None) -> Iterable[Problem]:
+    if lag is None:
+        yield Problem(UNKNOWN, "lag is unknown", "/lag/")
+        return
+    for group in lag.groups:
+        if group_tone(group) == BAD:
+            text = f"{group.name} is {_status(group)}{_behind(group, ', {} behind')}"
+            yield Problem(BAD, text, f"/lag/{group.name}/")
+    late = [group for group in lag.groups if group_tone(group) == WARN]
+    if len(late) > NAMED:
+        text = f"{len(late)} groups are behind, {late[0].name} furthest{_behind(late[0], ' by {}')}"
+        yield Problem(WARN, text, "/lag/")
+    else:
+        for group in late:
+            if _status(group) == "rewound":
+                text = f"{group.name} was rewound{_behind(group, ', {} behind')}"
+            else:
+                text = f"{group.name} is behind{_behind(group, ' by {}')}"
+            yield Problem(WARN, text, f"/lag/{group.name}/")
+    unknown = [group for group in lag.groups if group_tone(group) == UNKNOWN]
+    if len(unknown) == 1:
+        yield Problem(UNKNOWN, f"the lag of {unknown[0].name} is unknown", f"/lag/{unknown[0].name}/")
+    elif unknown:
+        yield Problem(UNKNOWN, f"the lag of {len(unknown)} groups is unknown", "/lag/")
+
+
+def group_tone(group: Group) -> str:
+    """What a group's verdict means for its reader."""
+    status = _status(group)
+    if status in _GOOD_LAG:
+        return OK
+    if status in _BAD_LAG:
+        return BAD
+    return UNKNOWN if status == UNKNOWN else WARN
+
+
+def _status(group: Group) -> str:
+    return (group.status or UNKNOWN).lower()
+
+
+def _behind(group: Group, words: str) -> str:
+    return words.format(formats.short_number(group.total_lag)) if group.total_lag else ""
+
+
+def of_dead_letters(letters: DeadLetters) -> Iterable[Problem]:
+    if letters.waiting:
+        causes = "one cause" if letters.causes == 1 else f"{letters.causes} causes"
+        yield Problem(WARN, f"{many(letters.waiting, 'dead letter')} from {causes}", "/dlq/")
+
+
+def many(count: int, noun: str) -> str:
+    """`1 copy`, `2,000 copies`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _named(noun: str, found: Sequence[Pipeline]) -> str:
+    if len(found) > NAMED:
+        return many(len(found), noun)
+    return f"{noun if len(found) == 1 else noun + 's'} {listed([one.name for one in found])}"

@@ -1,0 +1,128 @@
+"""The counts in the navigation and the cluster's chip: as much as somebody may see, nothing invented."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.test import RequestFactory
+from django.utils import timezone
+
+from gdsconsole import frame
+from gdsconsole.catalog import CATALOG
+from gdsconsole.context import chrome
+from gdsconsole.frame import Count
+from tests.factories import make_dead_letter
+from tests.overview.making import make_alerts, make_brokers, make_group, make_lag, make_pipeline
+from tests.overview.stored import Published, fire, run_copy
+
+ALL = lambda permission: True  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (frame.of_alerts(make_alerts()), ("", "warn")),
+        (frame.of_alerts(make_alerts(warning=2)), ("2", "warn")),
+        (frame.of_alerts(make_alerts(critical=1, warning=1_500)), ("1.5 k", "bad")),
+        (frame.of_letters(0), ("", "warn")),
+        (frame.of_letters(37), ("37", "warn")),
+        (frame.of_pipelines([make_pipeline()]), ("", "warn")),
+        (
+            frame.of_pipelines([make_pipeline(state="paused"), make_pipeline("b", state="paused")]),
+            ("2", "warn"),
+        ),
+        (
+            frame.of_pipelines([make_pipeline(state="halted"), make_pipeline("b", state="paused")]),
+            ("2", "bad"),
+        ),
+        (frame.of_lag(None), ("?", "unknown")),
+        (frame.of_lag(make_lag(make_group())), ("", "warn")),
+        # What is unknown of one group is on its page, and no count of what is wrong.
+        (frame.of_lag(make_lag(make_group(status="unknown"))), ("", "warn")),
+        (frame.of_lag(make_lag(*(make_group(name, status="slow") for name in "abcde"))), ("5", "warn")),
+        (frame.of_lag(make_lag(make_group(status="stopped"))), ("1", "bad")),
+        (frame.of_brokers(None), ("?", "unknown")),
+        (frame.of_brokers(make_brokers(live=None)), ("!", "bad")),
+        (frame.of_brokers(make_brokers(live=1)), ("2", "bad")),
+        (frame.of_brokers(make_brokers()), ("", "bad")),
+        (frame.of_cluster(None), ("cluster unknown", "unknown")),
+        (frame.of_cluster(make_brokers(live=None)), ("cluster down", "bad")),
+        (frame.of_cluster(make_brokers()), ("3/3 brokers", "ok")),
+        (frame.of_cluster(make_brokers(under_replicated=4)), ("3/3 brokers", "warn")),
+        (frame.of_cluster(make_brokers(live=2)), ("2/3 brokers", "bad")),
+        (frame.of_cluster(make_brokers(live=2, expected=None)), ("2/2 brokers", "ok")),
+    ],
+)
+def test_a_count(count: Count, expected: tuple[str, str]) -> None:
+    assert (count.text, count.tone) == expected
+
+
+def test_a_count_says_in_words_what_it_counts() -> None:
+    assert frame.of_alerts(make_alerts(warning=2)).title == "2 firing"
+    assert frame.of_pipelines([make_pipeline(state="halted")]).title == "pipeline alerting is halted"
+    assert frame.of_cluster(make_brokers()).title == "every broker is up, every partition replicated"
+
+
+@pytest.mark.redis
+@pytest.mark.django_db
+def test_all_of_it_for_somebody_who_may_look_at_all(redis_url: str) -> None:
+    now = timezone.now()
+    run_copy("alerting", now=now)
+    fire(now=now, severity="critical")
+    make_dead_letter()
+    Published(redis_url, now).everything()
+    found = frame.read(ALL, now=now)
+    assert {name: count.text for name, count in found.counts.items()} == {
+        "alerts": "1", "dead_letters": "1", "pipelines": str(len(CATALOG) - 1), "lag": "", "brokers": "",
+    }  # fmt: skip
+    assert found.cluster is not None
+    assert found.cluster.text == "3/3 brokers"
+
+
+@pytest.mark.redis
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("permission", "name"),
+    [
+        ("topics.view_alert", "alerts"),
+        ("dlq.view_deadletter", "dead_letters"),
+        ("pipelines.view_pipeline", "pipelines"),
+        ("lag.view_groupsample", "lag"),
+        ("lag.view_brokersample", "brokers"),
+    ],
+)
+def test_only_what_somebody_may_see_is_read(redis_url: str, permission: str, name: str) -> None:
+    found = frame.read(lambda one: one == permission, now=timezone.now())
+    assert list(found.counts) == [name]
+    assert (found.cluster is not None) == (name == "brokers")
+
+
+@pytest.mark.django_db
+def test_without_redis_what_is_stored_is_counted_and_the_rest_is_unknown(settings: object) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"  # type: ignore[attr-defined]
+    make_dead_letter()
+    found = frame.read(ALL, now=timezone.now())
+    assert {name: count.text for name, count in found.counts.items()} == {
+        # No pipeline of the catalogue has a copy.
+        "alerts": "", "dead_letters": "1", "pipelines": str(len(CATALOG)), "lag": "?", "brokers": "?",
+    }  # fmt: skip
+    assert found.cluster is not None
+    assert found.cluster.tone == "unknown"
+
+
+def test_a_page_without_navigation_reads_nothing(rf: RequestFactory) -> None:
+    """No database is allowed here, so reading would fail: error pages use the same context."""
+    request = rf.get("/nowhere/")
+    request.user = AnonymousUser()
+    assert "frame" in chrome(request)
+
+
+@pytest.mark.redis
+@pytest.mark.django_db
+def test_an_open_page_gets_its_counts_and_chip_replaced(client: object, redis_url: str) -> None:
+    client.force_login(User.objects.create_superuser("root"))  # type: ignore[attr-defined]
+    make_dead_letter()
+    page = client.get("/frame/").content.decode()  # type: ignore[attr-defined]
+    assert 'id="nav-dead_letters" title="1 waiting for a decision" hx-swap-oob="true">1</span>' in page
+    assert 'id="cluster-state"' in page
+    assert "<html" not in page
