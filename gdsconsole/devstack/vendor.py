@@ -2,7 +2,8 @@
 
 `static/vendor/vendor.json` names each package, its version and its SHA-512; `static/vendor/SHA256SUMS`
 holds the hash of every file that was taken from them. The console serves the committed files, so a
-user needs neither Node nor a network; `python -m gdsconsole.devstack.vendor --fetch` renews them.
+user needs neither Node nor a network; `python -m gdsconsole.devstack.vendor --fetch` renews them. What
+only tests load is kept in the same way under `tests/vendor/`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-VENDOR = Path(__file__).resolve().parent.parent.parent / "static" / "vendor"
+ROOT = Path(__file__).resolve().parent.parent.parent
+VENDOR = ROOT / "static" / "vendor"
+TESTS_VENDOR = ROOT / "tests" / "vendor"
 SUMS = "SHA256SUMS"
 _KEPT_BY_HAND = {"vendor.json", SUMS}
 
@@ -53,10 +56,10 @@ def verify(vendor: Path = VENDOR) -> int:
         expected[path] = digest
     present = {str(p.relative_to(vendor)) for p in vendor.rglob("*") if p.is_file()} - _KEPT_BY_HAND
     if stray := present ^ expected.keys():
-        raise WrongVendorFile(f"static/vendor and {SUMS} differ in: {', '.join(sorted(stray))}")
+        raise WrongVendorFile(f"{vendor} and {SUMS} differ in: {', '.join(sorted(stray))}")
     for path, digest in expected.items():
         if hashlib.sha256((vendor / path).read_bytes()).hexdigest() != digest:
-            raise WrongVendorFile(f"static/vendor/{path} is not the file that was pinned")
+            raise WrongVendorFile(f"{vendor / path} is not the file that was pinned")
     return len(expected)
 
 
@@ -122,9 +125,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fetch", action="store_true", help="fetch the pinned packages again")
     wants = parser.parse_args(argv)
     try:
-        if wants.fetch:
-            fetch()
-        count = verify()
+        count = 0
+        for folder in (VENDOR, TESTS_VENDOR):
+            if wants.fetch:
+                fetch(folder)
+            count += verify(folder)
     except (WrongVendorFile, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

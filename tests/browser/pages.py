@@ -1,0 +1,85 @@
+"""Every page there is to look at, with something on it: browser tests go through this list.
+
+A page of the navigation is in it by itself. A page that needs a row of its own joins with a `Page`
+whose `path` makes the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import User
+from django.urls import Resolver404, resolve
+from django.utils import timezone
+
+from dlq import services as letters
+from gdsconsole.catalog import CATALOG
+from gdsconsole.context import ENTRIES
+from gdsconsole.pipelines import services as pipelines
+from tests.factories import make_dead_letter
+from tests.overview.stored import Published, fire, make_rule, run_copy
+from topics.seed import install_guide_definitions
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`path` is called with the database filled by `fill`, and may add to it."""
+
+    name: str
+    path: Callable[[], str]
+    anonymous: bool = False
+
+
+def _fixed(path: str) -> Callable[[], str]:
+    return lambda: path
+
+
+def _is_served(path: str) -> bool:
+    try:
+        resolve(path)
+    except Resolver404:
+        return False
+    return True
+
+
+def _replay() -> str:
+    letter = make_dead_letter()
+    return f"/dlq/runs/{letters.start_replay(ids=[letter.pk], actor='olga', now=timezone.now()).run.pk}/"
+
+
+NAVIGATION = [Page(entry.label, _fixed(entry.path)) for entry in ENTRIES if _is_served(entry.path)]
+OTHERS = [
+    Page("log-in", _fixed("/login/"), anonymous=True),
+    Page("nothing there", _fixed("/nothing/there/")),
+    Page("one dead letter", lambda: f"/dlq/{make_dead_letter().pk}/"),
+    Page("one replay", _replay),
+    Page("one alert", lambda: fire("prod-db-09", now=timezone.now()).get_absolute_url()),
+    Page("one topic", _fixed("/topics/gds.metrics.production/")),
+]
+PAGES = [*NAVIGATION, *OTHERS]
+
+
+def fill(published: Published, *, now: datetime) -> None:
+    """A console in the middle of a bad day, so that every state is on some page."""
+    install_guide_definitions()
+    published.everything()
+    someone = User.objects.create_user("olga")
+    rule = make_rule(name="CPU high", severity="critical")
+    fire("prod-db-01", now=now, age_s=90, rule=rule)
+    fire("prod-db-02", now=now, rule=rule, acknowledged_by=someone, acknowledged_at=now)
+    fire("prod-db-03", now=now, rule=make_rule(name="Slow", metric_name="query_latency_p99_ms"))
+    for n in range(4):
+        published.metric(f"prod-db-0{n}", "cpu_usage_percent", 60.0 + 9 * n)
+    for n in range(3):
+        make_dead_letter(error=f"expected a number, got {n}", indexed_at=now - timedelta(minutes=n))
+    for name in CATALOG:
+        run_copy(name, now=now, rate_in=40.0)
+    pipelines.pause(name="dlq-index", actor="olga", now=now)
+    pipelines.halt(name="alerting", reason="30 of 30 records were dead letters", now=now)
+    late = {"group": "gds-late", "status": "slow", "total_lag": 43_500, "unknown_partitions": 1}
+    published("lag.sampled", "gds-late", late)
+    published(
+        "brokers.sampled", "cluster", {"brokers": 2, "expected": 3, "under_replicated": 4, "leaderless": 0}
+    )
