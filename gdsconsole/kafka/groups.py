@@ -38,6 +38,7 @@ _ATTEMPTS = 3
 _READER_GRACE_S = 3.0
 _EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_UNCOMMITTED, _COMMITTED = IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED
 _STATES = {
     "STABLE": "Stable",
     "EMPTY": "Empty",
@@ -84,7 +85,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class LogRange:
-    """What a partition holds. None, with `error`, where its leader gave no answer."""
+    """What a partition holds. None, with `error`, where its leader gave no answer.
+
+    A stable end below the high watermark is held there by a transaction that is open.
+    """
 
     log_start: int | None
     stable_end: int | None  # last stable offset: how far a read_committed consumer can get
@@ -163,43 +167,52 @@ def read_log_ranges(
 def _log_ranges(
     settings: ClientSettings, partitions: Collection[Coordinates], timeout_s: float
 ) -> tuple[dict[Coordinates, LogRange], set[Coordinates]]:
+    # First the high watermark, then the stable end: one that is still lower is held by a transaction,
+    # where two asked for together would differ by what was written in between.
+    highs, failed = _ends(settings, {"high": (_LATEST, _UNCOMMITTED)}, partitions, timeout_s)
+    asked = {"start": (_EARLIEST, _UNCOMMITTED), "stable": (_LATEST, _COMMITTED)}
+    answered = [part for part in partitions if part not in failed]
+    rest, failed_later = _ends(settings, asked, answered, timeout_s)
+    failed |= failed_later
+    ranges: dict[Coordinates, LogRange] = {}
+    for part in partitions:
+        error = failed.get(part)
+        if error is None:
+            ranges[part] = _range(rest["start", part], rest["stable", part], highs["high", part])
+        elif error.code() not in {KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}:
+            ranges[part] = LogRange(None, None, None, error=describe(error))
+    stale = {part for part, error in failed.items() if error.code() == KafkaError._UNKNOWN_PARTITION}
+    return ranges, stale
+
+
+def _ends(
+    settings: ClientSettings,
+    asked: Mapping[str, tuple[Any, IsolationLevel]],
+    partitions: Collection[Coordinates],
+    timeout_s: float,
+) -> tuple[dict[tuple[str, Coordinates], int], dict[Coordinates, KafkaError]]:
+    """The offset of each kind and partition, and the errors of partitions."""
+    if not partitions:
+        return {}, {}
     client = admin_client(settings)
     wanted = [TopicPartition(topic, partition) for topic, partition in partitions]
-
-    def ask(spec: Any, isolation: IsolationLevel) -> dict[TopicPartition, Future[Any]]:
-        return client.list_offsets(
+    futures: dict[tuple[str, Coordinates], Future[Any]] = {}
+    for kind, (spec, isolation) in asked.items():
+        answers_of = client.list_offsets(
             dict.fromkeys(wanted, spec), isolation_level=isolation, request_timeout=timeout_s
         )
-
-    asked = {
-        "log_start": ask(_EARLIEST, IsolationLevel.READ_UNCOMMITTED),
-        "stable_end": ask(_LATEST, IsolationLevel.READ_COMMITTED),
-        "high_watermark": ask(_LATEST, IsolationLevel.READ_UNCOMMITTED),
-    }
-    futures = {
-        (kind, part.topic, part.partition): future
-        for kind, parts in asked.items()
-        for part, future in parts.items()
-    }
+        futures |= {(kind, (part.topic, part.partition)): future for part, future in answers_of.items()}
     found, failed = answers(futures, settings, timeout_s=timeout_s)
-    errors = {(topic, partition): error for (_, topic, partition), error in failed.items()}
-    ranges: dict[Coordinates, LogRange] = {}
-    for topic, partition in partitions:
-        error = errors.get((topic, partition))
-        if error is None:
-            offsets = [found[kind, topic, partition].offset for kind in asked]
-            ranges[topic, partition] = _range(*offsets)
-        elif error.code() not in {KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}:
-            ranges[topic, partition] = LogRange(None, None, None, error=describe(error))
-    stale = {key for key, error in errors.items() if error.code() == KafkaError._UNKNOWN_PARTITION}
-    return ranges, stale
+    return (
+        {key: result.offset for key, result in found.items()},
+        {part: error for (_, part), error in failed.items()},
+    )
 
 
 def _range(log_start: int, stable_end: int, high_watermark: int) -> LogRange:
     if min(log_start, stable_end, high_watermark) < 0:
         # -1001 without an error is what librdkafka answers for a partition that nobody leads.
         return LogRange(None, None, None, error="no broker leads the partition")
-    # Asked for together, so the stable end may have been read after more was written.
     return LogRange(log_start, stable_end, max(stable_end, high_watermark))
 
 
