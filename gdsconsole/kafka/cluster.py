@@ -9,10 +9,11 @@ is the controller is not asked here at all, because under KRaft a broker names a
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not in its __all__
@@ -24,6 +25,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 from gdsconsole.kafka.admin import REQUEST_TIMEOUT_S, admin_client, answers, metadata
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable
+
+T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 1.0
 _MOST_PROBES_AT_ONCE = 32
@@ -106,11 +109,12 @@ def topic_ids(
     if not names:
         return {}
     asked = TopicCollection(sorted(names))
-    found, failed = answers(
-        admin_client(settings).describe_topics(asked, request_timeout=timeout_s),
-        settings,
-        timeout_s=timeout_s,
-    )
+
+    def describe(within_s: float) -> tuple[dict[str, Any], dict[str, KafkaError]]:
+        futures = admin_client(settings).describe_topics(asked, request_timeout=within_s)
+        return answers(futures, settings, timeout_s=within_s)
+
+    found, failed = _by_controller(settings, describe, timeout_s)
     missing = {name for name, error in failed.items() if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART}
     unread = failed.keys() - missing
     if unread:
@@ -131,17 +135,35 @@ def under_min_isr(
     if not topics:
         return ()
     asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
-    try:
-        futures = admin_client(settings).describe_configs(asked, request_timeout=timeout_s)
-    except KafkaException as error:
-        raise KafkaUnavailable(settings.bootstrap_servers, str(error)) from error
-    found, _ = answers(futures, settings, timeout_s=timeout_s)
+
+    def describe(within_s: float) -> dict[ConfigResource, Any]:
+        try:
+            futures = admin_client(settings).describe_configs(asked, request_timeout=within_s)
+        except KafkaException as error:
+            raise KafkaUnavailable(settings.bootstrap_servers, str(error)) from error
+        return answers(futures, settings, timeout_s=within_s)[0]
+
+    found = _by_controller(settings, describe, timeout_s)
     needed = {
         resource.name: int(entries["min.insync.replicas"].value)
         for resource, entries in found.items()
         if "min.insync.replicas" in entries
     }
     return tuple(part for part in partitions if len(part.in_sync) < needed.get(part.topic, 1))
+
+
+def _by_controller(settings: ClientSettings, ask: Callable[[float], T], timeout_s: float) -> T:
+    """Ask, within some seconds, what the client sends to "the controller"; once more if that is silent.
+
+    Metadata names a random broker as it, for some seconds even one that has died, and read anew names
+    another.
+    """
+    half_s = timeout_s / 2
+    try:
+        return ask(half_s)
+    except KafkaUnavailable:
+        metadata(settings, timeout_s=half_s)
+        return ask(half_s)
 
 
 def connectable(brokers: Sequence[Broker], *, timeout_s: float = _CONNECT_TIMEOUT_S) -> frozenset[int]:
