@@ -32,6 +32,10 @@ function faded(css, share) {
   return `rgba(${r}, ${g}, ${b}, ${share})`;
 }
 
+/** What of a chart is drawn besides its values. */
+const shape = ({ format, low, high, thresholds, series }) =>
+  JSON.stringify([format, low, high, thresholds, series.map(({ label, tone, area, live }) => [label, tone, area, live])]);
+
 class Chart {
   constructor(figure) {
     this.figure = figure;
@@ -201,6 +205,20 @@ class Chart {
     this.latest();
   }
 
+  /** New data of the same chart; it is drawn anew only where more than its values changed. */
+  refresh() {
+    const before = shape(this.spec);
+    this.read();
+    if (shape(this.spec) === before) {
+      this.none.hidden = this.data.slice(1).flat().some((value) => value !== null);
+      this.plot.setData(this.data);
+      this.latest();
+    } else {
+      this.legend();
+      this.draw();
+    }
+  }
+
   resize() {
     const { clientWidth: width, clientHeight: height } = this.host;
     if (width && height && (width !== this.plot.width || height !== this.plot.height)) this.plot.setSize({ width, height });
@@ -222,11 +240,16 @@ export function feed(type, key, data) {
 
 if (sync) {
   whenPresent("[data-chart]", (figure) => charts.has(figure) || charts.set(figure, new Chart(figure)));
-  // A re-read brought new data into a figure that is already drawn.
-  document.addEventListener("gds:chart", (event) => {
-    const chart = charts.get(event.target);
-    chart?.read();
-    chart?.draw();
+  // A part that reads itself again brings the data of its charts: a named one that is drawn takes it over.
+  document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {
+    if (!ctx.text?.includes("data-chart")) return;
+    const fresh = new DOMParser().parseFromString(ctx.text, "text/html");
+    for (const [figure, chart] of charts) {
+      const data = fresh.getElementById(figure.id)?.querySelector("script[type='application/json']");
+      if (!data) continue;
+      figure.querySelector("script[type='application/json']").textContent = data.textContent;
+      chart.refresh();
+    }
   });
   const redraw = () => charts.forEach((chart) => chart.draw());
   document.addEventListener("gds:theme", redraw);
