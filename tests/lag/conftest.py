@@ -1,11 +1,21 @@
+"""Consumer groups of the tests, who looks at the pages, and samples as fresh as a page wants them."""
+
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.utils import timezone
 
+from gdsconsole.access import sync_roles
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
+from lag.models import BrokerSample, GroupSample
+from tests.factories import make_broker_sample, make_group_sample
 from tests.lag.kafka_groups import Groups
 
 
@@ -15,3 +25,51 @@ def groups(kafka: KafkaCluster, kafka_admin: AdminClient) -> Iterator[Groups]:
     made = Groups(kafka.bootstrap_servers, kafka_admin)
     yield made
     made.delete_all()
+
+
+@pytest.fixture
+def client_of(db: None) -> Callable[[str], Client]:
+    """A client of somebody with this role; `anonymous` and `nobody` (no role) have none."""
+    sync_roles()
+
+    def make(role: str) -> Client:
+        client = Client()
+        if role != "anonymous":
+            user = User.objects.create_user(role, password="pw")
+            user.groups.set(Group.objects.filter(name=role))
+            client.force_login(user)
+        return client
+
+    return make
+
+
+@pytest.fixture
+def viewer(client_of: Callable[[str], Client], settings: Any) -> Client:
+    # Nothing listens there: what a page needs of the cluster itself, it must do without.
+    settings.KAFKA_BOOTSTRAP_SERVERS = "127.0.0.1:1"
+    return client_of("viewer")
+
+
+@pytest.fixture
+def group_now(db: None) -> Callable[..., GroupSample]:
+    """Stores a sample of a group; those of one test share a tick, `ago_s` before now."""
+    tick = timezone.now()
+
+    def make(group: str, *, ago_s: float = 0.0, **changes: Any) -> GroupSample:
+        return make_group_sample(group=group, sampled_at=tick - timedelta(seconds=ago_s), **changes)
+
+    return make
+
+
+@pytest.fixture
+def brokers_now(db: None) -> Callable[..., BrokerSample]:
+    """Stores a sample of the cluster, `ago_s` before now."""
+
+    def make(*, ago_s: float = 0.0, **changes: Any) -> BrokerSample:
+        return make_broker_sample(sampled_at=timezone.now() - timedelta(seconds=ago_s), **changes)
+
+    return make
+
+
+def text_of(response: Any) -> str:
+    return " ".join(response.content.decode().split())
