@@ -25,7 +25,7 @@ from gdsconsole.kafka.errors import FailureKind, FencedError, classify, classify
 from gdsconsole.kafka.failures import FailureStore, reason_of
 from gdsconsole.kafka.handling import BatchHandler, Halt, Policies
 from gdsconsole.kafka.offsets import OffsetTracker
-from gdsconsole.kafka.status import Counters, Meter, Snapshot, State
+from gdsconsole.kafka.status import SHORTEST_S, Counters, Meter, Snapshot, State
 from gdsconsole.kafka.steps import Step
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,8 @@ class Pipeline:
         self._trouble: tuple[str, float] = ("", 0.0)
         self._fatal: KafkaError | None = None
         self._batch_s: float | None = None
-        self._meter_in, self._meter_out = Meter(), Meter()
+        window_s = max(SHORTEST_S, 2 * self._policies.batch.linger_s)
+        self._meter_in, self._meter_out = Meter(window_s), Meter(window_s)
         self._ticked_at = 0.0
         self._offsets = OffsetTracker()
         self._commits = Committer(self._offsets, self.counters, clock)

@@ -47,7 +47,7 @@ class Snapshot:
     partitions: Sequence[str]
     waiting: Mapping[str, str]  # partitions that don't run, and why
     counters: Mapping[str, int]
-    rate_in: float | None  # records a second, over about the last second
+    rate_in: float | None  # records a second, over a second or the time of two batches
     rate_out: float | None  # what came of them, rows or records a second; None too where nobody counts
     batch_s: float | None  # how long the last batch took
     batch_limit: int
@@ -55,19 +55,25 @@ class Snapshot:
     at: float
 
 
-class Meter:
-    """A count's rate over the last `window_s` seconds. Pure, given `now`."""
+SHORTEST_S = 1.0
 
-    def __init__(self, window_s: float = 1.0) -> None:
+
+class Meter:
+    """A count's rate over the last `window_s` seconds, or since it began. Pure, given `now`.
+
+    What counts in bursts, such as a batch every few seconds, needs a window of several of them.
+    """
+
+    def __init__(self, window_s: float = SHORTEST_S) -> None:
         self._window_s = window_s
         self._readings: deque[tuple[float, int]] = deque()
 
     def read(self, count: int, now: float) -> float | None:
-        """The rate between the newest reading that is at least `window_s` old, and now."""
+        """The rate between the newest reading that is at least `window_s` old, else the oldest, and now."""
         self._readings.append((now, count))
         while len(self._readings) > 2 and self._readings[1][0] <= now - self._window_s:
             self._readings.popleft()
         earlier, counted = self._readings[0]
-        if now - earlier < self._window_s:
+        if now - earlier < SHORTEST_S:
             return None
         return (count - counted) / (now - earlier)

@@ -12,7 +12,7 @@ from gdsconsole.kafka.dead_letters import DecodedDeadLetter, ReplayMark, decode,
 from gdsconsole.kafka.errors import FailureKind, FencedError, InvalidMessage, TransientError
 from gdsconsole.kafka.failures import BreakerPolicy
 from gdsconsole.kafka.handling import Policies
-from gdsconsole.kafka.status import State
+from gdsconsole.kafka.status import Meter, State
 from gdsconsole.kafka.steps import Batch
 from tests.kafka.lab import DLQ, GROUP, TOPIC, Lab
 from tests.kafka.steps import StoreStep
@@ -677,3 +677,11 @@ def test_the_rate_out_is_what_the_step_wrote_and_unknown_where_it_does_not_count
     counting.send(*[f"m{n}" for n in range(100)])
     counting.turns(3)
     assert counting.pipeline.snapshot().rate_out == pytest.approx(50 / 3)
+
+
+def test_the_rate_of_batches_every_five_seconds_is_that_of_their_records():
+    meter = Meter(window_s=10.0)
+    rates = [meter.read(1_000 * (second // 5), float(second)) for second in range(60)]
+    assert rates[0] is None
+    assert all(rate == pytest.approx(200, abs=100) for rate in rates[20:])
+    assert sum(rate or 0 for rate in rates[20:]) / 40 == pytest.approx(200, rel=0.05)
