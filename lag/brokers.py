@@ -146,6 +146,7 @@ def figures(
         bytes_in_total=bytes_in,
         bytes_out_total=bytes_out,
         messages_in_total=messages_in,
+        produce_requests_total=None if metrics is None else metrics.produce_requests_total,
     )
 
 

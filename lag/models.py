@@ -75,6 +75,7 @@ class BrokerFigures(TypedDict):
     bytes_in_total: float | None  # since the broker's start; the next sample's rates begin here
     bytes_out_total: float | None
     messages_in_total: float | None
+    produce_requests_total: float | None
 
 
 class GroupSampleQuerySet(models.QuerySet["GroupSample"]):

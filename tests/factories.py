@@ -134,6 +134,7 @@ def broker_figures(broker_id: int, **changes: Any) -> dict[str, Any]:
         "bytes_in_total": 5_000_000.0,
         "bytes_out_total": 10_000_000.0,
         "messages_in_total": 20_000.0,
+        "produce_requests_total": 2_000.0,
     } | changes
 
 

@@ -33,6 +33,7 @@ class BrokerMetrics:
     bytes_in_total: float | None  # counter, since the broker's start
     bytes_out_total: float | None
     messages_in_total: float | None
+    produce_requests_total: float | None
     produce_p99_ms: float | None  # the broker's whole time on a request, acks=all included
     fetch_p99_ms: float | None  # of consumers; includes the wait for data that a long poll asks for
     is_controller: bool | None
@@ -100,6 +101,7 @@ def parse(text: str) -> BrokerMetrics:
         bytes_in_total=figure("kafka_server_brokertopicmetrics_bytesin_total"),
         bytes_out_total=figure("kafka_server_brokertopicmetrics_bytesout_total"),
         messages_in_total=figure("kafka_server_brokertopicmetrics_messagesin_total"),
+        produce_requests_total=figure("kafka_network_requestmetrics_totaltimems_count", request="Produce"),
         produce_p99_ms=p99("Produce"),
         fetch_p99_ms=p99("FetchConsumer"),
         is_controller=None if active is None else active > 0,

@@ -17,7 +17,9 @@ from topics.services import Measurement, record_measurements, resolve_series
 LATENCY = "request_latency_p99_ms"
 # The sample before is no use for rates, nor its addresses, after this.
 BEFORE_S = 600.0
-# A broker that answers no produce request for so long has no latency to alert on.
+# Between two samples, for a p99 to say something.
+FEWEST_REQUESTS = 20
+# A broker with fewer for so long has no latency to alert on.
 IDLE = timedelta(minutes=5)
 
 
@@ -64,12 +66,15 @@ def measurements(reading: ClusterReading, before: Before | None) -> list[Measure
 
 
 def latency(broker: BrokerFigures, before: BrokerFigures | None) -> float | None:
-    """The p99 of the broker's produce requests, None while it gets none. Pure.
+    """The p99 of the broker's produce requests, None while it gets too few of them. Pure.
 
-    The broker's histogram keeps what it last saw: without new requests it says nothing of now. Fetch
-    requests are not judged, because theirs includes the wait for data that a long poll asks for.
+    The broker's histogram is of its last requests, of some five minutes: with few of them the p99 is
+    the slowest one, and without new ones it says nothing of now. Fetch requests are not judged, because
+    theirs includes the wait for data that a long poll asks for.
     """
-    if before is None or broker["messages_in_total"] == before["messages_in_total"]:
+    requests = broker.get("produce_requests_total")
+    earlier = None if before is None else before.get("produce_requests_total")
+    if requests is None or earlier is None or requests - earlier < FEWEST_REQUESTS:
         return None
     return broker["produce_p99_ms"]
 
@@ -121,6 +126,6 @@ def _resolve_idle(*, now: datetime) -> None:
         resolve_series(
             source=Source.BROKER,
             labels=alert.labels,
-            reason=f"no produce request for {IDLE.total_seconds() / 60:.0f} minutes",
+            reason=f"hardly a produce request for {IDLE.total_seconds() / 60:.0f} minutes",
             now=now,
         )
