@@ -37,13 +37,13 @@ class Entry:
 
 ENTRIES = (
     Entry("Overview", "/", "layout-dashboard", "o"),
-    Entry("Alerts", "/alerts/", "bell", "a", "alerts"),
-    Entry("Rules", "/rules/", "sliders-horizontal", "r"),
-    Entry("Topics", "/topics/", "layers", "t"),
-    Entry("Pipelines", "/pipelines/", "workflow", "p", "pipelines"),
-    Entry("Dead letters", "/dlq/", "inbox", "d", "dead_letters"),
-    Entry("Lag", "/lag/", "gauge", "l", "lag"),
-    Entry("Brokers", "/brokers/", "server", "b", "brokers"),
+    Entry("Alerts", "/alerts/", "bell", "a", "alerts", permission="topics.view_alert"),
+    Entry("Rules", "/rules/", "sliders-horizontal", "r", permission="topics.view_alertrule"),
+    Entry("Topics", "/topics/", "layers", "t", permission="topics.view_topicdefinition"),
+    Entry("Pipelines", "/pipelines/", "workflow", "p", "pipelines", permission="pipelines.view_pipeline"),
+    Entry("Dead letters", "/dlq/", "inbox", "d", "dead_letters", permission="dlq.view_deadletter"),
+    Entry("Lag", "/lag/", "gauge", "l", "lag", permission="lag.view_groupsample"),
+    Entry("Brokers", "/brokers/", "server", "b", "brokers", permission="lag.view_brokersample"),
     Entry("Audit", "/audit/", "history", "u", permission="audit.read_entries"),
     Entry("Admin", "/admin/", "settings", "s", staff=True),
 )

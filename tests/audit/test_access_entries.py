@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from gdsconsole.access import sync_roles
@@ -111,3 +111,64 @@ def test_a_log_that_cannot_be_written_refuses_all_the_same(signed_in: Client, mo
     monkeypatch.setattr("gdsconsole.audit.refusals.record_refusal", locked)
     assert signed_in.post("/pipelines/alerting/pause/").status_code == 403
     assert "viewer was refused POST /pipelines/alerting/pause/" in caplog.text
+
+
+@pytest.fixture
+def root(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+def done() -> list[str]:
+    found = AuditEntry.objects.filter(action="access.account").order_by("number")
+    return [f"{one.actor} {one.sentence}" for one in found]
+
+
+def user_form(user: User, **changes: Any) -> dict[str, Any]:
+    day, time = f"{user.date_joined:%Y-%m-%d %H:%M:%S}".split()
+    return {
+        "username": user.username,
+        "is_active": "on",
+        "date_joined_0": day,
+        "date_joined_1": time,
+        "initial-date_joined_0": day,
+        "initial-date_joined_1": time,
+        "groups": [group.pk for group in user.groups.all()],
+        **changes,
+    }
+
+
+def test_accounts_in_the_admin(root: Client, viewer: User):
+    page = f"/admin/auth/user/{viewer.pk}/change/"
+    assert root.post(page, user_form(viewer)).status_code == 302
+    assert done() == []
+    roles = {group.name: group.pk for group in Group.objects.all()}
+    root.post(page, user_form(viewer, groups=[roles["operator"], roles["viewer"]], is_staff="on"))
+    entry = AuditEntry.objects.order_by("-number")[0]
+    assert entry.changes["groups"] == ("viewer", "operator, viewer")
+    assert entry.changes["is_staff"] == (False, True)
+    password = {"password1": "s3cret-Phrase", "password2": "s3cret-Phrase"}
+    root.post(f"/admin/auth/user/{viewer.pk}/password/", password)
+    root.post("/admin/auth/user/add/", {"username": "new", **password})
+    root.post(f"/admin/auth/user/{viewer.pk}/delete/", {"post": "yes"})
+    action = {"action": "delete_selected", "_selected_action": [roles["reviewer"]], "post": "yes"}
+    root.post("/admin/auth/group/", action)
+    assert done() == [
+        "root changed user viewer",
+        "root set the password of user viewer",
+        "root added user new",
+        "root deleted user viewer",
+        "root deleted role reviewer",
+    ]
+    assert not any("s3cret" in one.details for one in AuditEntry.objects.all())
+
+
+def test_a_role_that_is_given_more_says_what(root: Client):
+    group = Group.objects.get(name="viewer")
+    more = Permission.objects.get(codename="control_pipeline")
+    kept = [one.pk for one in group.permissions.all()]
+    root.post(f"/admin/auth/group/{group.pk}/change/", {"name": "viewer", "permissions": [*kept, more.pk]})
+    assert done() == ["root changed role viewer"]
+    before, after = AuditEntry.objects.get(action="access.account").changes["permissions"]
+    assert "control" not in before
+    assert len(after) >= len(before)
