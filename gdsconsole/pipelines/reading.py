@@ -88,6 +88,7 @@ class PipelineView:
     trend_out: Trend
     trend_lag: Trend
     lag: float | None
+    lag_page: str
     writes: str
     copies: tuple[CopyView, ...]
     strips: tuple[Strip, ...]
@@ -134,7 +135,7 @@ def read(*, now: datetime) -> list[PipelineView]:
             copy_view(row["name"], copy, (stats["pipeline.stats"] or {}).get(name), trend(into, [name]))
             for name, copy in zip(names, row["copies"], strict=True)
         ]
-        sample = (stats["lag.sampled"] or {}).get(row["group"], {})
+        sample = (stats["lag.sampled"] or {}).get(row["group"])
         views.append(
             pipeline_view(
                 row,
@@ -142,7 +143,7 @@ def read(*, now: datetime) -> list[PipelineView]:
                 known=known[row["group"]],
                 failures=failures[row["group"]],
                 trends=(trend(into, names), trend(out, names), trend(behind, [row["group"]])),
-                lag=sample.get("total_lag"),
+                sample=sample,
             )
         )
     return views
@@ -184,9 +185,12 @@ def pipeline_view(
     known: set[Place],
     failures: Sequence[PartitionFailure],
     trends: tuple[Trend, Trend, Trend],
-    lag: float | None,
+    sample: Mapping[str, Any] | None,
 ) -> PipelineView:
-    """Pure. `known` are the partitions that the group ever had; `trends` in, out and of the lag."""
+    """Pure. `known` are the partitions that the group ever had; `trends` in, out and of the lag.
+
+    `sample` is the newest of the group's lag; a group that was never sampled has no page of its own.
+    """
     held = {place: copy.slot for copy in copies for place in copy.places}
     waiting = {place_of(where): why for copy in copies for where, why in copy.waiting.items()}
     drawn = strips(held=held, known=known, waiting=waiting)
@@ -202,7 +206,8 @@ def pipeline_view(
         trend_in=trends[0],
         trend_out=trends[1],
         trend_lag=trends[2],
-        lag=lag,
+        lag=sample.get("total_lag") if sample else None,
+        lag_page=f"/lag/{row['group']}/" if sample else "/lag/",
         writes=WRITES.get(row["name"], "rows or records"),
         copies=tuple(copies),
         strips=tuple(drawn),

@@ -179,7 +179,7 @@ def test_trends_and_newer_figures_are_read_from_redis(ensured: None, redis_url: 
     assert [value for value in view.trend_in if value is not None] == [1.0, 7.0]
     assert view.figures.rate_in == 7.0
     assert [value for value in view.trend_out if value is not None] == [0.5, 0.5]
-    assert view.lag == 42
+    assert (view.lag, view.lag_page) == (42, "/lag/gds-alerting/")
     assert view.writes == "alert events"
 
 

@@ -47,7 +47,7 @@ def test_the_page_shows_copies_partitions_and_rates(login):
     assert "dlq-index is run by nobody." in page
     assert "gds.metrics.production-0: copy 0" in page
     assert "1 partition on one copy" in page
-    assert 'href="/lag/gds-alerting/"' in page
+    assert '<a href="/lag/">Lag of gds-alerting</a>' in page
     assert "node-7:4711" in page
     assert 'data-live="pipeline.stats:alerting/0:rate_in"' in page
     assert "Pause" not in page

@@ -1,0 +1,260 @@
+"""Who may send what to which address: one table of every URL. A URL without a row fails.
+
+And a crawl: nobody is shown a link that leads to a refusal, or nowhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from html import unescape
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from dlq import services as dlq
+from gdsconsole.access import ROLES, sync_roles
+from gdsconsole.pipelines import services as pipelines
+from tests.factories import make_broker_sample, make_dead_letter, make_group_sample
+from tests.topics.making import make_alert
+from topics import seed
+
+pytestmark = [pytest.mark.django_db, pytest.mark.kafka, pytest.mark.redis]
+
+ANONYMOUS, OUTSIDER = "anonymous", "outsider"
+EVERY_ROLE = (ANONYMOUS, OUTSIDER, *ROLES)
+METHODS = ("get", "head", "post", "put", "patch", "delete")
+
+ALL = frozenset(EVERY_ROLE)
+SIGNED_IN = ALL - {ANONYMOUS}
+VIEWERS = frozenset(ROLES)
+OPERATORS = frozenset({"operator", "admin"})
+REVIEWERS = frozenset({"reviewer", "admin"})
+READERS = OPERATORS | REVIEWERS
+NOBODY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Who may send each method. One that nobody may send is not served at all: 405.
+
+    `path` is the address with {alert}, {letter}, {run}; `data` what is posted; `status` what is a good
+    answer beside 200 and a redirect.
+    """
+
+    path: str
+    get: frozenset[str] = NOBODY
+    post: frozenset[str] = NOBODY
+    put: frozenset[str] = NOBODY
+    other: frozenset[str] = NOBODY
+    data: dict[str, str] = field(default_factory=dict)
+    status: int = 200
+
+    def allowed(self, method: str) -> frozenset[str]:
+        served = {"get": self.get, "head": self.get, "post": self.post, "put": self.put}
+        return served.get(method, self.other)
+
+
+# By the route as the URL map writes it. The admin has a test of its own, below.
+TABLE: dict[str, Row] = {
+    "": Row("/", get=VIEWERS),
+    "overview/state/": Row("/overview/state/", get=VIEWERS),
+    "overview/alerts/": Row("/overview/alerts/", get=VIEWERS),
+    "overview/fleet/": Row("/overview/fleet/", get=VIEWERS),
+    # The frame of every page, the one that tells of a missing role among them.
+    "frame/": Row("/frame/", get=SIGNED_IN),
+    "healthz": Row("/healthz", get=ALL),
+    # The parts of a test's console don't all run.
+    "readyz": Row("/readyz", get=ALL, status=503),
+    # Whoever is signed in is sent on, whatever they send.
+    "login/": Row("/login/", get=ALL, post=ALL, put=ALL, other=SIGNED_IN),
+    "logout/": Row("/logout/", post=SIGNED_IN),
+    "alerts/": Row("/alerts/", get=VIEWERS),
+    "alerts/head/": Row("/alerts/head/", get=VIEWERS),
+    "alerts/acknowledge/": Row("/alerts/acknowledge/", post=OPERATORS, data={"id": "{alert}"}),
+    "alerts/<int:pk>/": Row("/alerts/{alert}/", get=VIEWERS),
+    "alerts/<int:pk>/story/": Row("/alerts/{alert}/story/", get=VIEWERS),
+    "rules/": Row("/rules/", get=VIEWERS),
+    "topics/": Row("/topics/", get=VIEWERS),
+    "topics/<str:name>/": Row("/topics/gds.metrics.production/", get=VIEWERS),
+    "pipelines/": Row("/pipelines/", get=VIEWERS),
+    "pipelines/<slug:name>/pause/": Row("/pipelines/alerting/pause/", post=OPERATORS),
+    "pipelines/<slug:name>/resume/": Row("/pipelines/alerting/resume/", post=OPERATORS),
+    "pipelines/<slug:name>/scale/": Row("/pipelines/alerting/scale/", post=OPERATORS, data={"copies": "2"}),
+    "dlq/": Row("/dlq/", get=VIEWERS),
+    "dlq/causes/": Row("/dlq/causes/", get=VIEWERS),
+    "dlq/<int:pk>/": Row("/dlq/{letter}/", get=VIEWERS),
+    "dlq/<int:pk>/value/": Row("/dlq/{letter}/value/", get=VIEWERS),
+    "dlq/<int:pk>/replay/": Row("/dlq/{letter}/replay/", post=REVIEWERS),
+    "dlq/<int:pk>/discard/": Row("/dlq/{letter}/discard/", post=REVIEWERS, data={"reason": "a test"}),
+    "dlq/replay/": Row("/dlq/replay/", get=REVIEWERS, post=REVIEWERS, data={"ids": "{letter}"}),
+    "dlq/discard/": Row(
+        "/dlq/discard/", get=REVIEWERS, post=REVIEWERS, data={"ids": "{letter}", "reason": "a test"}
+    ),
+    "dlq/runs/<int:pk>/": Row("/dlq/runs/{run}/", get=VIEWERS),
+    "lag/": Row("/lag/", get=VIEWERS),
+    "lag/<path:name>/": Row("/lag/gds-alerting/", get=VIEWERS),
+    "brokers/": Row("/brokers/", get=VIEWERS),
+    "brokers/partitions/": Row("/brokers/partitions/", get=VIEWERS),
+    "audit/": Row("/audit/", get=READERS),
+}
+
+
+def routes(patterns: list[Any] | None = None, prefix: str = "") -> Iterator[str]:
+    """Every route of the URL map but the admin's."""
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = f"{prefix}{pattern.pattern}"
+        if isinstance(pattern, URLResolver):
+            if pattern.namespace != "admin":
+                yield from routes(pattern.url_patterns, route)
+        elif isinstance(pattern, URLPattern):
+            yield route
+
+
+def test_every_url_has_a_row_and_every_row_a_url() -> None:
+    assert sorted(routes()) == sorted(TABLE)
+
+
+@pytest.fixture
+def things(kafka: Any, redis_server: Any, settings: Any) -> dict[str, str]:
+    """One of each thing that addresses name, by its place in them."""
+    sync_roles()
+    seed.install_guide_definitions()
+    pipelines.ensure(groups={"alerting": "gds-alerting"})
+    make_group_sample(group="gds-alerting", sampled_at=timezone.now())
+    make_broker_sample(sampled_at=timezone.now())
+    run = dlq.start_replay(ids=[make_dead_letter().pk], actor="reviewer", now=datetime.now(UTC)).run
+    return {
+        "alert": str(make_alert().pk),
+        "letter": str(make_dead_letter().pk),
+        "run": str(run.pk),
+    }
+
+
+@pytest.fixture
+def clients(things: dict[str, str]) -> dict[str, Client]:
+    made = {}
+    for role in EVERY_ROLE:
+        made[role] = Client()
+        if role != ANONYMOUS:
+            user = User.objects.create_user(role, is_staff=role == "admin")
+            user.groups.set(Group.objects.filter(name=role))
+            made[role].force_login(user)
+    return made
+
+
+def answer(client: Client, method: str, path: str, data: dict[str, str], good: int = 200) -> str:
+    """What came back, in a word; whatever it did is undone."""
+    with transaction.atomic():
+        response = getattr(client, method)(path, data if method == "post" else None)
+        transaction.set_rollback(True)
+    status = response.status_code
+    if status == 302 and "/login/?next=" in response["Location"]:
+        return "log in"
+    return {403: "refused", 405: "not served", good: "done"}.get(status) or (
+        "done" if status < 400 else str(status)
+    )
+
+
+def expected(row: Row, method: str, role: str) -> str:
+    allowed = row.allowed(method)
+    if role in allowed:
+        return "done"
+    if role == ANONYMOUS:
+        return "not served" if role in row.get else "log in"
+    return "refused" if allowed else "not served"
+
+
+@pytest.mark.parametrize("route", TABLE)
+def test_who_may_send_what(route: str, clients: dict[str, Client], things: dict[str, str]) -> None:
+    row = TABLE[route]
+    path = row.path.format(**things)
+    data = {name: value.format(**things) for name, value in row.data.items()}
+    wanted = {(method, role): expected(row, method, role) for method in METHODS for role in EVERY_ROLE}
+    got = {}
+    for method, role in wanted:
+        # Logging out, and in as somebody else, is undone with the cookie.
+        cookies = clients[role].cookies.copy()
+        got[method, role] = answer(clients[role], method, path, data, row.status)
+        clients[role].cookies = cookies
+    assert {key: value for key, value in got.items() if value != wanted[key]} == {}
+
+
+def test_the_admin_is_for_staff_with_the_permission(clients: dict[str, Client]) -> None:
+    pages = {"/admin/": True, "/admin/password_change/": True}
+    user = User.objects.get(username="admin")
+    for model in admin.site._registry:
+        opts = model._meta
+        page = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+        pages[page] = user.has_perm(f"{opts.app_label}.view_{opts.model_name}")
+    assert any(pages.values())
+    assert not all(pages.values())
+    for page, may in pages.items():
+        for role in EVERY_ROLE:
+            for method in ("get", "post"):
+                got = answer(clients[role], method, page, {})
+                if role != "admin":
+                    assert got == "log in", (page, role, method)
+                elif method == "get":
+                    assert got == ("done" if may else "refused"), page
+                else:
+                    assert got in ("done", "refused"), page
+
+
+LINKS = re.compile(r'(?:href|hx-get|src)="([^"]+)"')
+# Answers of their own: a file to keep, and what the log-out form is for.
+NOT_PAGES = ("/static/", "/logout/")
+
+
+def links_of(page: str, path: str) -> set[str]:
+    """The addresses of this console that a page leads to, without what stands behind a #."""
+    found = {urljoin(path, unescape(link).partition("#")[0]) for link in LINKS.findall(page)}
+    return {link for link in found if link.startswith("/") and not link.startswith(NOT_PAGES)}
+
+
+def crawl(client: Client, start: str) -> dict[str, int]:
+    """The status of all that links lead to, each path with at most three queries; the admin's with one."""
+    seen: dict[str, int] = {}
+    queries: dict[str, int] = {}
+    waiting = [start]
+    while waiting:
+        link = waiting.pop()
+        path = link.partition("?")[0]
+        if link in seen or queries.get(path, 0) >= (1 if path.startswith("/admin/") else 3):
+            continue
+        queries[path] = queries.get(path, 0) + 1
+        response = client.get(link)
+        seen[link] = response.status_code
+        if response.status_code == 302:
+            waiting.append(urljoin(link, response["Location"]))
+        elif response["Content-Type"].startswith("text/html"):
+            waiting += sorted(links_of(response.content.decode(), path) - seen.keys())
+    return seen
+
+
+def test_nobody_gets_anywhere_but_to_the_log_in(clients: dict[str, Client]) -> None:
+    seen = crawl(clients[ANONYMOUS], "/")
+    assert {link.partition("?")[0] for link, status in seen.items() if status == 200} == {"/login/"}
+
+
+def test_somebody_without_a_role_is_told_so_and_led_nowhere(clients: dict[str, Client]) -> None:
+    assert crawl(clients[OUTSIDER], "/") == {"/": 403}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_link_leads_to_a_refusal_or_nowhere(role: str, clients: dict[str, Client]) -> None:
+    seen = crawl(clients[role], "/")
+    assert {link: status for link, status in seen.items() if status not in (200, 302)} == {}
+    pages = {"/alerts/", "/rules/", "/topics/", "/pipelines/", "/dlq/", "/lag/", "/brokers/"}
+    assert pages <= seen.keys()
+    assert ("/audit/" in seen) is (role in READERS)
+    assert ("/admin/" in seen) is (role == "admin")
