@@ -252,6 +252,8 @@ def _worst(reading: GroupReading, verdicts: Sequence[PartitionVerdict]) -> tuple
 
 
 def _without_partitions(reading: GroupReading) -> GroupVerdict:
+    if reading.members is None:
+        return unread("the group has no commits, and its members couldn't be read")
     if reading.members:
         return unread("the group has members, and neither commits nor partitions yet")
     # Nobody reads, nothing was committed: there is nothing that it could be behind with.

@@ -296,6 +296,8 @@ def test_a_group_without_partitions() -> None:
     assert (gone.status, gone.total_lag) == (Status.EMPTY, 0)
     joining = judged(group(members=2))
     assert (joining.status, joining.total_lag) == (Status.UNKNOWN, None)
+    unread = judged(group(members=None))
+    assert (unread.status, unread.total_lag) == (Status.UNKNOWN, None)
 
 
 def test_an_empty_partition_needs_no_commit() -> None:
