@@ -9,9 +9,8 @@ import time
 from functools import cache
 from pathlib import Path
 
+import stage
 from confluent_kafka import Consumer
-
-from gdsconsole.devstack import jars
 
 _PACKAGES = ("kcat", "librdkafka1", "libyajl2")
 
@@ -22,7 +21,7 @@ def kcat() -> list[str] | None:
     found = shutil.which("kcat")
     if found:
         return [found]
-    home = jars.cache_directory(os.environ).parent / "bench" / "kcat"
+    home = stage.CACHE / "kcat"
     binary = home / "usr" / "bin" / "kcat"
     if not binary.is_file() and not _unpack(home):
         return None

@@ -54,6 +54,8 @@ PARTITIONS = 12
 SEED = 20260115
 NAMES = [f"database_metric_{n:03}" for n in range(100)]
 HIGHEST = 100.0
+# kcat and the environments of peers, kept between runs.
+CACHE = jars.cache_directory(os.environ).parent / "bench"
 
 
 def options(description: str | None, *, messages: int = 1_000_000) -> argparse.ArgumentParser:

@@ -206,7 +206,7 @@ class RuleBook:
 
         An instance that breaks a rule is watched from then on, until the next `watch`.
         """
-        found = self._beyond(metrics)
+        found = self.beyond(metrics)
         is_new = False
         for position in found:
             metric = metrics[position]
@@ -214,10 +214,13 @@ class RuleBook:
             if metric.instance_id not in instances:
                 instances.add(metric.instance_id)
                 is_new = True
-        return self._beyond(metrics) if is_new else found
+        return self.beyond(metrics) if is_new else found
 
-    def _beyond(self, metrics: Sequence[Metric]) -> list[int]:
-        """The one loop that every record goes through, hence without a call or an object per record."""
+    def beyond(self, metrics: Sequence[Metric]) -> list[int]:
+        """The positions of the samples that break a rule, or whose instance is watched.
+
+        The one loop that every record goes through, hence without a call or an object per record.
+        """
         band_of = self._bands.get
         return [
             position

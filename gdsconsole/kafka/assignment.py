@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 # Cluster id and topic id by topic name.
 Identify = Callable[[Iterable[str]], Mapping[str, tuple[str, str]]]
 
+# The committed offset of each partition, None where there is none, and the stored one.
+Placed = Callable[[Mapping[PartitionId, tuple[int | None, int]]], None]
+
 OFFSETS_TIMEOUT_S = 2.0
 PLACE_AGAIN_S = 1.0
 
@@ -65,8 +68,10 @@ class Held:
 class Assignment:
     """Answers rebalances, places partitions, and pauses those that back off.
 
-    `commit` is called, and may block within a bound, before partitions are given up. `forget` drops
-    what was read of partitions and waits to be handled.
+    `commit` is called, and may block within a bound, before partitions are given up, and `lost` when they
+    are gone already. `forget` drops what was read of partitions and waits to be handled. `prepare` comes
+    before partitions are placed at their committed offsets, `placed` tells of each of them before its first
+    record; either may raise, and placing is tried again.
     """
 
     def __init__(
@@ -80,7 +85,10 @@ class Assignment:
         classify: Callable[[BaseException], FailureKind],
         breaker: BreakerPolicy,
         commit: Callable[[Sequence[Place]], None],
+        lost: Callable[[], None],
         forget: Callable[[Sequence[Place]], None],
+        prepare: Callable[[], None],
+        placed: Placed | None,
         clock: Callable[[], float],
     ) -> None:
         self._source = source
@@ -91,6 +99,9 @@ class Assignment:
         self._classify = classify
         self._breaker = breaker
         self._commit = commit
+        self._lost = lost
+        self._prepare = prepare
+        self._placed = placed
         self._forget_records = forget
         self._clock = clock
         self._held: dict[Place, Held] = {}
@@ -139,6 +150,7 @@ class Assignment:
 
     def on_lost(self, _: Any, partitions: list[TopicPartition]) -> None:
         """They were given to another copy already: nothing of them is committed."""
+        self._lost()
         self._give_up("lost", partitions)
 
     def _give_up(self, how: str, partitions: list[TopicPartition]) -> None:
@@ -269,6 +281,7 @@ class Assignment:
             topic, number = held.place
             cluster_id, topic_id = identities[topic]
             ids[held.place] = PartitionId(topic, number, topic_id, cluster_id)
+        self._prepare()
         answers = self._source.committed(
             [TopicPartition(*held.place) for held in partitions], timeout=OFFSETS_TIMEOUT_S
         )
@@ -279,6 +292,10 @@ class Assignment:
             committed[answer.topic, answer.partition] = answer.offset if answer.offset >= 0 else None
         stored = self._step.assigned(list(ids.values()))
         failures = self._failures.load(list(ids.values()))
+        if self._placed is not None:
+            self._placed(
+                {ids[place]: (offset, stored.get(ids[place], 0)) for place, offset in committed.items()}
+            )
         for held in partitions:
             part = ids[held.place]
             self._start(held, part, committed[held.place], stored.get(part, 0), failures.get(part), now)

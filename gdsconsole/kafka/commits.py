@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -21,6 +23,54 @@ EVERY_S = 0.1
 AFTER_REFUSAL_S = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A commit was refused. `rewinds`: nothing that was read since the last one may be built upon."""
+
+    error: KafkaError
+    rewinds: bool
+
+
+class Commits(Protocol):
+    """How a copy commits what is safe. Only `commit_due`, `finish` and what a rebalance calls may block."""
+
+    last_at: float | None  # when the last commit was acknowledged
+
+    def use(self, source: Source) -> None:
+        """The consumer to commit by; it is made after its callbacks."""
+        ...
+
+    def prepare(self) -> None:
+        """Called before partitions are placed at their committed offsets. May raise `TransientError`."""
+        ...
+
+    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None: ...
+
+    def on_lost(self) -> None:
+        """Partitions were given to another copy already."""
+        ...
+
+    def refusal(self) -> Refusal | None:
+        """The refusal of a commit since the last time this was asked."""
+        ...
+
+    def commit_due(self) -> None:
+        """Commit what is due, a few times a second."""
+        ...
+
+    def before_revocation(self, places: Sequence[Place]) -> None:
+        """Commit what is safe of these, and wait for it: the next owner starts there."""
+        ...
+
+    def finish(self, timeout_s: float) -> bool:
+        """Commit everything that is safe; whether the broker has it all within `timeout_s`."""
+        ...
+
+    def stop(self) -> None:
+        """Commit nothing more, whatever is revoked from now on."""
+        ...
+
+
 class Committer:
     """Asks for commits and keeps the outcome of each. `on_commit` is the client's callback."""
 
@@ -34,12 +84,16 @@ class Committer:
         self._refusal: KafkaError | None = None
 
     def use(self, source: Source) -> None:
-        """The consumer to commit by; it is made after its callbacks."""
         self._source = source
 
+    def prepare(self) -> None:
+        """Nothing of ours can be open."""
+
     def stop(self) -> None:
-        """Commit nothing more, whatever is revoked from now on."""
         self._source = None
+
+    def on_lost(self) -> None:
+        """What isn't committed of them is the other copy's to do."""
 
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         for part in partitions:
@@ -57,17 +111,17 @@ class Committer:
             self.last_at = self._clock()
             self._counters.commits += 1
 
-    def refusal(self) -> KafkaError | None:
-        """Why a commit was refused since the last time this was asked."""
+    def refusal(self) -> Refusal | None:
         refusal, self._refusal = self._refusal, None
-        if refusal is not None:
-            self._counters.commit_failures += 1
-            self._next_at = self._clock() + AFTER_REFUSAL_S
-            log.warning("commit refused: %s", describe(refusal))
-        return refusal
+        if refusal is None:
+            return None
+        self._counters.commit_failures += 1
+        self._next_at = self._clock() + AFTER_REFUSAL_S
+        log.warning("commit refused: %s", describe(refusal))
+        # Most likely evicted, and still handed what was prefetched.
+        return Refusal(refusal, rewinds=classify_kafka(refusal) is not FailureKind.TRANSIENT)
 
     def commit_due(self) -> None:
-        """Ask for what is due, a few times a second."""
         now = self._clock()
         if now < self._next_at or self._source is None:
             return
@@ -77,19 +131,17 @@ class Committer:
             self._ask(self._source, due)
 
     def before_revocation(self, places: Sequence[Place]) -> None:
-        """Commit what is safe of these, and wait for it: the next owner starts there."""
         safe = self._offsets.unacknowledged(places)
         if not safe or self._source is None:
             return
         try:
-            self.on_commit(None, self._source.commit(offsets=_as_partitions(safe), asynchronous=False))
+            self.on_commit(None, self._source.commit(offsets=as_partitions(safe), asynchronous=False))
         except KafkaException as error:
             # The next owner reads from the last commit, and the stored progress keeps effects single.
             cause = kafka_error(error)
             log.warning("not committed before a revocation: %s", describe(cause) if cause else error)
 
     def finish(self, timeout_s: float) -> bool:
-        """Commit everything that is safe; whether the broker has it all within `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while self._source is not None:
             missing = self._offsets.unacknowledged(self._offsets.places)
@@ -109,12 +161,12 @@ class Committer:
 
     def _ask(self, source: Source, due: Mapping[Place, int]) -> None:
         try:
-            source.commit(offsets=_as_partitions(due), asynchronous=True)
+            source.commit(offsets=as_partitions(due), asynchronous=True)
         except KafkaException as error:
             self._refusal = kafka_error(error) or KafkaError(KafkaError._FAIL, str(error))
         else:
             self._offsets.asked(due)
 
 
-def _as_partitions(offsets: Mapping[Place, int]) -> list[TopicPartition]:
+def as_partitions(offsets: Mapping[Place, int]) -> list[TopicPartition]:
     return [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]

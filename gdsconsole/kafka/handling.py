@@ -29,7 +29,8 @@ from gdsconsole.kafka.failures import (
     next_failure,
     reason_of,
 )
-from gdsconsole.kafka.offsets import OffsetTracker, Place
+from gdsconsole.kafka.offsets import OffsetTracker, Place, Stretch
+from gdsconsole.kafka.onward import Onward
 from gdsconsole.kafka.status import Counters
 from gdsconsole.kafka.steps import Batch, PartitionId, Step
 
@@ -69,6 +70,7 @@ class BatchHandler:
     classify: Callable[[BaseException], FailureKind]
     clock: Callable[[], float]
     jitter: Callable[[], float]
+    onward: Onward | None = None
 
     def handle(self, records: list[Record]) -> None:
         """Hand on what is wanted, in one batch; what failed before is kept apart from the rest."""
@@ -102,12 +104,11 @@ class BatchHandler:
     def _together(self, records: list[Record], found: Stretches) -> None:
         decoded = self._decode(records)
         parts = [(self._held(place), first, reached) for place, (first, reached) in found.items()]
-        for held, _, reached in parts:
-            self.offsets.take(held.place, reached)
+        taken = [self.offsets.take(held.place, reached) for held, _, reached in parts]
         moves = {_id(held): (held.stored, reached) for held, _, reached in parts}
         try:
             self._bury(decoded.bad)
-            stored = self.step.handle(Batch(decoded.records, decoded.values, moves))
+            stored = self._apply(Batch(decoded.records, decoded.values, moves), taken)
         except Exception as error:
             kind = self._kind(error)
             if kind is FailureKind.TRANSIENT:
@@ -142,11 +143,11 @@ class BatchHandler:
         """Whether the record is done: applied, or dead-lettered."""
         offset, reached = offset_of(record), offset_of(record) + 1
         decoded = self._decode([record])
-        self.offsets.take(held.place, reached)
+        taken = [self.offsets.take(held.place, reached)]
         moves = {_id(held): (held.stored, reached)}
         try:
             self._bury(decoded.bad)
-            stored = self.step.handle(Batch(decoded.records, decoded.values, moves))
+            stored = self._apply(Batch(decoded.records, decoded.values, moves), taken)
         except Exception as error:
             kind = self._kind(error)
             failure = None
@@ -158,7 +159,7 @@ class BatchHandler:
                 if not is_exhausted(failure, self.policies.retry):
                     self._retry_later(held, failure)
                     return False
-            return self._abandon(held, record, error, failure, moves)
+            return self._abandon(held, record, error, failure, moves, taken)
         self.counters.batches += 1
         self.counters.processed += len(decoded.records)
         self._done(held, reached, stored)
@@ -172,13 +173,14 @@ class BatchHandler:
         error: Exception,
         failure: Failure | None,
         moves: Mapping[PartitionId, tuple[int, int]],
+        taken: Sequence[Stretch],
     ) -> bool:
         """Dead-letter a record that the step won't take, and move past it; whether that was done."""
         offset, reached = offset_of(record), offset_of(record) + 1
         bad = [Undecodable(record, error)]
         try:
             self._bury(bad, failure, stage="step")
-            stored = self.step.handle(Batch((), (), moves))
+            stored = self._apply(Batch((), (), moves), taken)
         except Exception as again:
             kind = self._kind(again)
             if kind is FailureKind.FENCED:
@@ -241,10 +243,24 @@ class BatchHandler:
         self.counters.dead_letters += len(waiting)
         self.counters.parked += flushed.parked
 
+    def _apply(self, batch: Batch[Any], taken: Sequence[Stretch]) -> bool:
+        """Have the step handle the batch; its stretches are done, or will be when what it sent arrives."""
+        if self.onward is None:
+            stored = self.step.handle(batch)
+            for stretch in taken:
+                self.offsets.done(stretch)
+            return stored
+        try:
+            stored = self.step.handle(batch)
+        except BaseException:
+            self.onward.drop()
+            raise
+        self.onward.seal(taken)
+        return stored
+
     def _done(self, held: Held, reached: int, stored: bool) -> None:
         if stored:
             held.stored = reached
-        self.offsets.done(held.place, reached)
         self.assignment.passed(held, reached)
 
     def _watch(self, found: Stretches, bad: Sequence[Undecodable]) -> None:

@@ -15,15 +15,27 @@ from dataclasses import dataclass, field
 Place = tuple[str, int]
 
 
+@dataclass(slots=True, eq=False)
+class Stretch:
+    """Records of a partition that are worked on together, up to `next_offset`."""
+
+    place: Place
+    next_offset: int
+    is_done: bool = False
+
+
 @dataclass(slots=True)
 class _Line:
-    """One partition. Stretches are known by the offset that follows them."""
+    """One partition."""
 
     safe: int | None
     committed: int | None
     asked: int | None = None
-    taken: deque[int] = field(default_factory=deque)
-    done: set[int] = field(default_factory=set)
+    taken: deque[Stretch] = field(default_factory=deque)
+
+    def settle(self) -> None:
+        while self.taken and self.taken[0].is_done:
+            self.safe = self.taken.popleft().next_offset
 
 
 class OffsetTracker:
@@ -44,29 +56,32 @@ class OffsetTracker:
         for place in places:
             self._lines.pop(place, None)
 
-    def take(self, place: Place, next_offset: int) -> None:
+    def take(self, place: Place, next_offset: int) -> Stretch:
         """Records up to `next_offset` are being worked on."""
-        self._lines[place].taken.append(next_offset)
+        stretch = Stretch(place, next_offset)
+        self._lines[place].taken.append(stretch)
+        return stretch
 
-    def done(self, place: Place, next_offset: int) -> None:
-        """The stretch that was taken up to `next_offset` has its effects and its dead letters."""
-        line = self._lines[place]
-        line.done.add(next_offset)
-        while line.taken and line.taken[0] in line.done:
-            line.safe = line.taken.popleft()
-            line.done.discard(line.safe)
+    def done(self, stretch: Stretch) -> None:
+        """The stretch has its effects and its dead letters. One that was dropped since changes nothing."""
+        stretch.is_done = True
+        line = self._lines.get(stretch.place)
+        if line is not None:
+            line.settle()
 
     def rewind(self, place: Place) -> None:
         """What was taken and isn't safe is dropped: its records come again."""
-        line = self._lines[place]
-        line.taken.clear()
-        line.done.clear()
+        self._lines[place].taken.clear()
+
+    def undo(self) -> None:
+        """Nothing is safe that isn't committed: what was done of it is lost, and must be done again."""
+        for line in self._lines.values():
+            line.safe, line.asked = line.committed, None
+            line.taken.clear()
 
     def skip(self, place: Place, offset: int) -> None:
         """No record is left before `offset`: the end of the partition, or a loss that was reported."""
-        line = self._lines[place]
-        if not line.taken:
-            line.safe = offset
+        self.done(self.take(place, offset))
 
     def safe(self, place: Place) -> int | None:
         """Every record below this offset is done; None until the log's start is known."""

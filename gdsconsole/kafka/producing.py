@@ -192,7 +192,7 @@ class Sender:
 
         The list is the sender's from now on. Returns how many were taken.
         """
-        if sum(len(record["value"] or b"") for record in batch) > _MAX_BATCHED_BYTES * len(batch):
+        if not by_value(batch):
             return self.send(OutgoingRecord(record["value"], record["key"]) for record in batch)
         given = len(batch)
         began = (self.delivered + self.failed, self._clock())
@@ -313,6 +313,11 @@ class Sender:
             self.delivered += 1
         else:
             self._fail(record, describe(error))
+
+
+def by_value(batch: list[dict[str, Any]]) -> bool:
+    """Whether these are so small that the buffer is full by their number before it is by their bytes."""
+    return sum(len(record["value"] or b"") for record in batch) <= _MAX_BATCHED_BYTES * len(batch)
 
 
 def _reason(error: Exception) -> str:

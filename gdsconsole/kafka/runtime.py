@@ -15,24 +15,27 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from gdsconsole.kafka.assignment import Assignment, Held, Identify, Phase
+from gdsconsole.kafka.assignment import Assignment, Held, Identify, Phase, Placed
 from gdsconsole.kafka.batching import Collector, next_limit, offset_of, place_of
 from gdsconsole.kafka.clients import ClientHooks, Record, Source
-from gdsconsole.kafka.commits import Committer
+from gdsconsole.kafka.commits import AFTER_REFUSAL_S
 from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
 from gdsconsole.kafka.decoding import Decoder
 from gdsconsole.kafka.errors import FailureKind, FencedError, classify, classify_kafka, describe
 from gdsconsole.kafka.failures import FailureStore, reason_of
 from gdsconsole.kafka.handling import BatchHandler, Halt, Policies
-from gdsconsole.kafka.offsets import OffsetTracker
+from gdsconsole.kafka.offsets import OffsetTracker, Place
+from gdsconsole.kafka.onward import NotDelivered, Onward
 from gdsconsole.kafka.status import SHORTEST_S, Counters, Meter, Snapshot, State
 from gdsconsole.kafka.steps import Step
+from gdsconsole.kafka.transactional import committer
 
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.5
 TICK_S = 1.0
 CLOSE_TIMEOUT_S = 10.0
+REVOKE_TIMEOUT_S = 5.0
 # Longer than a heartbeat's interval: by then a member that was evicted knows it.
 AFTER_EVICTION_S = 5.0
 # A trouble the client doesn't mention again for so long is over.
@@ -45,7 +48,8 @@ class Pipeline:
 
     `open_source` makes the consumer here, inside the process that uses it. `classify` tells failures
     apart that this package doesn't know (a locked database). `dead_letters` is None for a pipeline
-    whose decoder takes everything.
+    whose decoder takes everything. `onward` is what the step sends records on by, if it does; `placed` is
+    told where partitions start.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class Pipeline:
         identify: Identify,
         classify: Callable[[BaseException], FailureKind] = classify,
         policies: Policies | None = None,
+        onward: Onward | None = None,
+        placed: Placed | None = None,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
         idle_s: float = IDLE_S,
@@ -82,7 +88,8 @@ class Pipeline:
         self._meter_in, self._meter_out = Meter(window_s), Meter(window_s)
         self._ticked_at = 0.0
         self._offsets = OffsetTracker()
-        self._commits = Committer(self._offsets, self.counters, clock)
+        self._onward = onward
+        self._commits = committer(onward, self._offsets, self.counters, clock)
         hooks = ClientHooks(on_error=self._on_error, on_commit=self._commits.on_commit)
         self._source = open_source(hooks)
         self._commits.use(self._source)
@@ -95,7 +102,10 @@ class Pipeline:
             identify=identify,
             classify=classify,
             breaker=self._policies.breaker,
-            commit=self._commits.before_revocation,
+            commit=self._before_revocation,
+            lost=self._commits.on_lost,
+            prepare=self._commits.prepare,
+            placed=placed,
             forget=self._collector.forget,
             clock=clock,
         )
@@ -111,6 +121,7 @@ class Pipeline:
             classify=classify,
             clock=clock,
             jitter=jitter,
+            onward=onward,
         )
 
     def subscribe(self, topics: Sequence[str]) -> None:
@@ -147,15 +158,18 @@ class Pipeline:
         self._assignment.wake(self._clock())
         records = self._collector.collect(self._limit)
         refusal = self._commits.refusal()
-        if refusal is not None and _is_fatal(refusal):
-            self._fatal = refusal
+        if refusal is not None and _is_fatal(refusal.error):
+            self._fatal = refusal.error
         if self._fatal is not None:
             raise _ended_by(self._fatal)
-        if refusal is not None and classify_kafka(refusal) is not FailureKind.TRANSIENT:
-            # Most likely evicted, and still handed what was prefetched: drop it, and ask again where to
-            # start once the client must have heard of the eviction itself.
+        if refusal is not None and refusal.rewinds:
+            # Drop what is buffered, and ask again where to start: after an eviction, once the client must
+            # have heard of it itself.
+            evicted = classify_kafka(refusal.error) is not FailureKind.TRANSIENT
             self._assignment.place_again(
-                self._assignment.partitions, describe(refusal), after_s=AFTER_EVICTION_S
+                self._assignment.partitions,
+                describe(refusal.error),
+                after_s=AFTER_EVICTION_S if evicted else AFTER_REFUSAL_S,
             )
         if records:
             began = time.perf_counter()
@@ -164,6 +178,8 @@ class Pipeline:
             self._limit = next_limit(
                 self._policies.batch, limit=self._limit, taken=len(records), took_s=self._batch_s
             )
+        if self._onward is not None:
+            self._settle_onward(self._onward)
         self._commits.commit_due()
         self._tick()
         return len(records)
@@ -177,8 +193,11 @@ class Pipeline:
         self._draining = True
         try:
             if commit:
+                self._finish_onward(CLOSE_TIMEOUT_S)
                 self._commits.finish(CLOSE_TIMEOUT_S)
             self._commits.stop()
+            if self._onward is not None:
+                self._onward.close()
             if self._dead_letters is not None:
                 self._dead_letters.discard()
         finally:
@@ -237,6 +256,28 @@ class Pipeline:
         except Halt as halt:
             self.halted = str(halt)
             log.error("%s halts: %s", self.group, halt)
+
+    def _before_revocation(self, places: Sequence[Place]) -> None:
+        self._finish_onward(REVOKE_TIMEOUT_S)
+        self._commits.before_revocation(places)
+
+    def _finish_onward(self, timeout_s: float) -> None:
+        """Let what is on its way arrive, so that it needn't be sent again."""
+        if self._onward is not None:
+            self._onward.finish(timeout_s)
+            self._settle_onward(self._onward)
+
+    def _settle_onward(self, onward: Onward) -> None:
+        try:
+            for stretch in onward.settled():
+                self._offsets.done(stretch)
+        except NotDelivered as error:
+            places = {stretch.place for stretch in error.stretches}
+            held = [one for one in self._assignment.partitions if one.place in places]
+            self._assignment.place_again(held, reason_of(error), after_s=AFTER_REFUSAL_S)
+            if not error.transient:
+                self.halted = reason_of(error)
+                log.error("%s halts: %s", self.group, error)
 
     def _on_event(self, event: Record) -> None:
         error = event.error()

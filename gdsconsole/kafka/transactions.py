@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from gdsconsole.kafka.clients import Producer, unavailable
 from gdsconsole.kafka.config import ClientSettings
@@ -26,8 +27,12 @@ class TransactionAborted(Exception):
     """The brokers refused the transaction; nothing of it is visible.
 
     The producer is done for: after a refused record the client library may have lost count of its
-    sequence numbers, and its next transaction would be refused for that.
+    sequence numbers, and its next transaction would be refused for that. `cause` is the client's error.
     """
+
+    def __init__(self, reason: str, cause: KafkaError | None = None) -> None:
+        super().__init__(reason)
+        self.cause = cause
 
 
 class TransactionOutcomeUnknown(TransientError):
@@ -53,28 +58,59 @@ def transaction(producer: Producer, *, timeout_s: float = 30.0) -> Iterator[None
     try:
         yield
     except BaseException:
-        _abort(producer)
+        abort(producer)
         raise
+    commit(producer, timeout_s=timeout_s)
+
+
+def commit(producer: Producer, *, timeout_s: float) -> None:
+    """Commit the open transaction; raises as `transaction` does, having aborted what had to be."""
     try:
         _until_done(producer.commit_transaction, time.monotonic() + timeout_s)
     except KafkaException as error:
-        raise _failed(producer, error) from error
+        raise _not_committed(producer, error) from error
 
 
-def _failed(producer: Producer, error: KafkaException) -> Exception:
+def send_offsets(producer: Producer, offsets: list[TopicPartition], member: Any, *, timeout_s: float) -> None:
+    """Make a consumer's offsets part of the open transaction.
+
+    `member` is the consumer's group metadata: a member that is no longer of the group is refused.
+    Raises `TransactionAborted` or `FencedError`.
+    """
+
+    def send(timeout: float) -> None:
+        producer.send_offsets_to_transaction(offsets, member, timeout)
+
+    try:
+        _until_done(send, time.monotonic() + timeout_s)
+    except KafkaException as error:
+        raise failed(producer, error) from error
+
+
+def _not_committed(producer: Producer, error: KafkaException) -> Exception:
     cause = kafka_error(error)
-    if cause is not None and cause.txn_requires_abort():
-        _abort(producer)
-        return TransactionAborted(describe(cause))
-    if cause is not None and classify_kafka(cause) is FailureKind.FENCED:
+    if cause is not None and not cause.txn_requires_abort() and not _is_fenced(cause):
+        return TransactionOutcomeUnknown(describe(cause))
+    return failed(producer, error)
+
+
+def failed(producer: Producer, error: KafkaException) -> Exception:
+    """What a failure before the commit is raised as; the transaction is aborted by then."""
+    cause = kafka_error(error)
+    if cause is not None and not cause.txn_requires_abort() and _is_fenced(cause):
         return FencedError(describe(cause))
-    return TransactionOutcomeUnknown(describe(cause) if cause is not None else str(error))
+    abort(producer)
+    return TransactionAborted(describe(cause) if cause is not None else str(error), cause)
 
 
-def _abort(producer: Producer) -> None:
-    # An abort that the brokers don't hear of happens without it, when the transaction times out there.
+def _is_fenced(error: KafkaError) -> bool:
+    return classify_kafka(error) is FailureKind.FENCED
+
+
+def abort(producer: Producer, *, timeout_s: float = _ABORT_TIMEOUT_S) -> None:
+    """Abort the open transaction; if that fails, the brokers do it when the transaction times out."""
     with suppress(KafkaException):
-        _until_done(producer.abort_transaction, time.monotonic() + _ABORT_TIMEOUT_S)
+        _until_done(producer.abort_transaction, time.monotonic() + timeout_s)
 
 
 def _until_done(call: Callable[[float], None], deadline: float) -> None:
