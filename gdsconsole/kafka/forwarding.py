@@ -26,6 +26,7 @@ class ForwardStep(Generic[V]):
         self._onward = onward
         self._topic = topic
         self._choose = choose
+        self.written = 0
 
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         return {}
@@ -35,6 +36,7 @@ class ForwardStep(Generic[V]):
         chosen = [records[position] for position in self._choose(batch.values)]
         if not chosen:
             return False
+        self.written += len(chosen)
         if any(map(type(chosen[0]).headers, chosen)):
             self._onward.send(self._topic, list(map(_whole, chosen)))
         else:

@@ -28,12 +28,22 @@ class Log:
     records: dict[int, Message] = field(default_factory=dict)
 
 
+@dataclass
+class Transaction:
+    """Nothing of it is visible before its commit."""
+
+    records: list[tuple[str, bytes | None, bytes | None, Any]] = field(default_factory=list)
+    offsets: dict[tuple[str, str, int], int] = field(default_factory=dict)
+
+
 class FakeBroker:
     """Outlives the clients of it, as a broker does."""
 
     def __init__(self, topics: dict[str, int]) -> None:
         self.logs = {(topic, n): Log() for topic, count in topics.items() for n in range(count)}
         self.committed: dict[tuple[str, str, int], int] = {}
+        # By transactional id: what is produced, and the offsets, of the transaction that is open.
+        self.open: dict[str, Transaction] = {}
 
     def append(self, topic: str, value: bytes | None, *, partition: int = 0, **fields: Any) -> int:
         log = self.logs[topic, partition]
@@ -175,6 +185,9 @@ class FakeSource:
             for part in partitions
         ]
 
+    def consumer_group_metadata(self) -> str:
+        return self.group
+
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition] | None:
         asked = {(part.topic, part.partition): part.offset for part in offsets}
         self.commit_calls.append(asked)
@@ -263,6 +276,13 @@ class FakeProducer:
     ) -> None:
         self._waiting.append((topic, value, key, on_delivery, headers))
 
+    def produce_batch(
+        self, topic: str, messages: list[dict[str, Any]], partition: int = -1, *, on_delivery: Any = None
+    ) -> int:
+        for message in messages:
+            self.produce(topic, message["value"], message["key"], on_delivery=on_delivery)
+        return len(messages)
+
     def poll(self, timeout: float = -1) -> int:
         return 0
 
@@ -280,3 +300,45 @@ class FakeProducer:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+
+class FakeTransactions(FakeProducer):
+    """A transactional producer. `refuse_offsets` and `refuse_commit` are raised by those calls, if set."""
+
+    def __init__(self, broker: FakeBroker, transactional_id: str) -> None:
+        super().__init__(broker)
+        self.id = transactional_id
+        self.refuse_offsets: KafkaError | None = None
+        self.refuse_commit: KafkaError | None = None
+
+    def init_transactions(self, timeout: float = -1) -> None:
+        self.broker.open.pop(self.id, None)
+
+    def begin_transaction(self) -> None:
+        assert self.id not in self.broker.open, "a transaction is open already"
+        self.broker.open[self.id] = Transaction()
+
+    def produce(
+        self, topic: str, value: Any = None, key: Any = None, partition: int = -1, **how: Any
+    ) -> None:
+        self.broker.open[self.id].records.append((topic, value, key, how.get("headers")))
+
+    def send_offsets_to_transaction(
+        self, positions: list[TopicPartition], group_metadata: str, timeout: float = -1
+    ) -> None:
+        if self.refuse_offsets is not None:
+            raise KafkaException(self.refuse_offsets)
+        self.broker.open[self.id].offsets |= {
+            (group_metadata, part.topic, part.partition): part.offset for part in positions
+        }
+
+    def commit_transaction(self, timeout: float = -1) -> None:
+        if self.refuse_commit is not None:
+            raise KafkaException(self.refuse_commit)
+        ended = self.broker.open.pop(self.id)
+        for topic, value, key, headers in ended.records:
+            self.broker.append(topic, value, key=key, headers=headers)
+        self.broker.committed |= ended.offsets
+
+    def abort_transaction(self, timeout: float = -1) -> None:
+        self.broker.open.pop(self.id, None)

@@ -29,12 +29,12 @@ class Lab:
         self.pipeline: Pipeline
         self.source: FakeSource
         self.producer: FakeProducer
-        self.step: StoreStep
+        self.step: Any
         self.failures: MemoryFailures
 
     def start(
         self,
-        step: StoreStep | None = None,
+        step: Any = None,
         *,
         source: type[FakeSource] = FakeSource,
         writer: Callable[[FakeProducer], Any] | None = None,
@@ -43,6 +43,7 @@ class Lab:
         policies: Policies | None = None,
         failures: MemoryFailures | None = None,
         topic_id: str = "topic-1",
+        onward: Any = None,
     ) -> Pipeline:
         self.step = step or StoreStep(self.database)
         self.producer = FakeProducer(self.broker)
@@ -63,6 +64,7 @@ class Lab:
             failures=self.failures,
             identify=known_as(**{TOPIC: topic_id}),
             policies=policies,
+            onward=onward,
             clock=lambda: self.now,
             jitter=lambda: 1.0,
         )
