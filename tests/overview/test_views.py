@@ -124,6 +124,20 @@ def test_an_alert_says_since_when_and_who_has_it(login):
     assert "a user who is gone has it" in page
 
 
+@pytest.mark.parametrize(
+    ("role", "may"), [("viewer", False), ("reviewer", False), ("operator", True), ("admin", True)]
+)
+def test_who_may_take_an_alert_can_do_it_here(login, role, may):
+    alert = fire("prod-db-01", now=timezone.now())
+    client = login(role)
+    page = client.get("/").content.decode()
+    assert ("Take" in page) == may
+    assert ("nobody has it" in page) != may
+    answer = client.post("/alerts/acknowledge/", {"id": alert.pk, "next": "/"})
+    assert answer.status_code == (302 if may else 403)
+    assert (f"{role} has it" in client.get("/overview/alerts/").content.decode()) == may
+
+
 def test_what_came_from_kafka_is_text(login, published):
     hostile = '"><script>owned()</script>'
     fire(hostile, now=timezone.now())
