@@ -38,9 +38,8 @@ def chrome() -> Iterator[Browser]:
             del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
-def watch(page: Page) -> list[str]:
-    """Every script error, console error, breach of the policy and dialog of the page, as they come."""
-    wrong: list[str] = []
+def watch(page: Page, wrong: list[str]) -> None:
+    """Note every script error, console error, breach of the policy and dialog of the page as it comes."""
     page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
     page.on("console", lambda line: wrong.append(f"console: {line.text}") if line.type == "error" else None)
 
@@ -49,7 +48,6 @@ def watch(page: Page) -> list[str]:
         dialog.dismiss()
 
     page.on("dialog", refuse)
-    return wrong
 
 
 def log_in(page: Page, name: str, password: str) -> None:
