@@ -11,17 +11,19 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from gdsconsole.kafka.cluster import Partition, read_cluster
+from gdsconsole.kafka.cluster import connectable, read_cluster
 from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.pipelines.connection import kafka_settings
 from lag import lookups
 from lag.broker_charts import broker_charts
+from lag.brokers import as_seen
 from lag.charts import SPANS, TREND_SPAN, WrongSpan, span_of
 from lag.models import BrokerSample
 from lag.rows import broker_rows, cluster_tiles, cluster_trends
 from lag.sentences import P99_LIMIT_MS, about_brokers
+from lag.short_partitions import short_rows
 
-PARTITIONS_SHOWN = 100
+ROWS_SHOWN = 100
 READ_TIMEOUT_S = 3.0
 PARTS = {"now": "lag/_brokers.html", "charts": "lag/_broker_charts.html"}
 
@@ -49,23 +51,17 @@ def partitions(request: HttpRequest) -> HttpResponse:
         return render(request, "lag/_short_partitions.html", {})
     try:
         cluster = read_cluster(kafka_settings(), timeout_s=READ_TIMEOUT_S)
+        up = connectable(cluster.brokers)
     except KafkaUnavailable as error:
         return render(request, "lag/_short_partitions.html", {"has_trouble": True, "error": str(error)})
-    short = sorted(cluster.under_replicated, key=_worst_first)
-    shown = short[:PARTITIONS_SHOWN]
-    declared = lookups.declared_topics(part.topic for part in shown)
+    seen = [as_seen(part, up) for part in cluster.partitions]
+    short = [part for part in seen if part.is_under_replicated or part.leader is None]
+    rows = short_rows(short, declared=lookups.declared_topics(part.topic for part in short))
     context = {
         "has_trouble": True,
         "is_read": True,
-        "short": [
-            {
-                "part": part,
-                "missing": sorted(set(part.replicas) - set(part.in_sync)),
-                "topic_href": f"/topics/{part.topic}/" if part.topic in declared else "",
-            }
-            for part in shown
-        ],
-        "more": len(short) - len(shown),
+        "short": rows[:ROWS_SHOWN],
+        "more": len(rows[ROWS_SHOWN:]),
     }
     return render(request, "lag/_short_partitions.html", context)
 
@@ -108,7 +104,3 @@ def _charts(wanted: str, now: datetime) -> dict[str, Any]:
 
 def _has_trouble(sample: BrokerSample | None) -> bool:
     return sample is not None and bool(sample.under_replicated or sample.leaderless)
-
-
-def _worst_first(part: Partition) -> tuple[bool, int, str, int]:
-    return part.leader is not None, len(part.in_sync), part.topic, part.partition

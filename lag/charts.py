@@ -68,8 +68,8 @@ def columns(
 ) -> tuple[list[float], list[list[float | None]]]:
     """Times and a list of values for each column, one point a step; rows come oldest first.
 
-    What was not sampled, or sampled as unknown, is a None: a gap in the line. So is what lies before
-    the first sample and after the last, which keeps the whole range in sight.
+    What was not sampled, or sampled as unknown, is a None: a gap in the line. So is what lies between the
+    last sample and now; before the first one nothing is drawn.
     """
     first = now - span.seconds
     steps: dict[int, list[Row]] = {}
@@ -85,7 +85,6 @@ def columns(
         for column, value in zip(found, values, strict=True):
             column.append(value)
 
-    add(first, nothing)
     newest: float | None = None
     for _, members in sorted(steps.items()):
         at = members[-1][0]
@@ -107,7 +106,8 @@ def trend(
 ) -> list[float | None]:
     """A sparkline of the last quarter of an hour, its points evenly spaced; oldest first, as `points` are.
 
-    A step without a sample holds the value before it, unless that was too long ago.
+    A step without a sample holds the value before it, unless that was too long ago. What lies before the
+    first sample is left out.
     """
     step_s = TREND_SPAN.seconds / TREND_POINTS
     times = [at for at, _ in points]
@@ -121,7 +121,7 @@ def trend(
             found.append(combine(known) if known else None)
         elif last and not _is_gap(times[last - 1], end, now, fine_s):
             found.append(points[last - 1][1])
-        else:
+        elif found:
             found.append(None)
     return found
 

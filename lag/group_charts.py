@@ -89,6 +89,6 @@ def changes(statuses: Sequence[tuple[float, str]]) -> list[dict[str, Any]]:
 def _limit_line(limit: float | None, lag: Sequence[float | None]) -> list[dict[str, Any]]:
     """The limit, where the lag came near enough that the line leaves it a shape to see."""
     most = max((value for value in lag if value is not None), default=0)
-    if limit is None or most < limit / 10:
+    if limit is None or most < limit / 4:
         return []
     return [{"value": limit, "label": "alert above", "tone": "bad"}]

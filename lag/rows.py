@@ -200,6 +200,7 @@ def cluster_tiles(sample: BrokerSample, trends: Mapping[str, Sequence[float | No
     told = sum(1 for figures in sample.brokers if figures["bytes_in_per_s"] is not None)
     partial = f", {told} of {len(sample.brokers)} brokers told" if 0 < told < len(sample.brokers) else ""
     bytes_out = summed(sample.brokers, "bytes_out_per_s")
+    silent = NO_FIGURES if sample.live is not None else ""
     is_down = sample.live is not None and sample.live < (sample.expected or 0)
 
     def count(label: str, mark: str, field: str, note: str) -> Tile:
@@ -225,7 +226,7 @@ def cluster_tiles(sample: BrokerSample, trends: Mapping[str, Sequence[float | No
             "#throughput",
             summed(sample.brokers, "bytes_in_per_s"),
             trends["bytes_in"],
-            f"{byte_size(bytes_out)}/s out{partial}" if bytes_out is not None else NO_FIGURES,
+            f"{byte_size(bytes_out)}/s out{partial}" if bytes_out is not None else silent,
             style="bytes",
             unit="/s",
         ),
@@ -235,7 +236,7 @@ def cluster_tiles(sample: BrokerSample, trends: Mapping[str, Sequence[float | No
             "#times",
             _seconds(slow[1]) if slow else None,
             trends["p99"],
-            f"broker {slow[0]}; limit {P99_LIMIT_MS:.0f} ms" if slow else NO_FIGURES,
+            f"broker {slow[0]}; limit {P99_LIMIT_MS:.0f} ms" if slow else silent,
             "warn" if slow and slow[1] > P99_LIMIT_MS else "",
             "duration",
         ),

@@ -137,7 +137,7 @@ def about_brokers(sample: BrokerSample | None, *, stale_s: float | None = None) 
         if is_slow and slow:
             bad.append(f"produce p99 is {_ms(slow[1])} on broker {slow[0]}, over {_ms(P99_LIMIT_MS)}")
         text = "; ".join(part for part in bad if part)
-        return Sentence(f"{text}.", "bad" if any(bad[:4]) else "warn")
+        return Sentence(f"{text[0].upper()}{text[1:]}.", "bad" if any(bad[:4]) else "warn")
     if sample.under_replicated is None:
         return Sentence(f"{_up(sample.live)}; whether every partition has its copies is unknown.", "warn")
     speed = f"produce p99 is {_ms(slow[1])} at most" if slow else "request times are unknown"

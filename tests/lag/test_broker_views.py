@@ -77,6 +77,11 @@ def test_a_broker_down_and_what_it_takes_along(viewer: Client, brokers_now: Brok
     assert "metrics agent" not in page
 
 
+def test_a_slow_broker_is_named(viewer: Client, brokers_now: BrokersNow) -> None:
+    brokers_now(brokers=[broker_figures(1), broker_figures(2, produce_p99_ms=230.0)])
+    assert "Produce p99 is 230 ms on broker 2, over 100 ms." in text_of(viewer.get("/brokers/"))
+
+
 def test_a_p99_of_requests_long_past_is_no_alarm(viewer: Client, brokers_now: BrokersNow) -> None:
     idle = {"messages_in_per_s": 0.0, "produce_p99_ms": 900.0}
     brokers_now(brokers=[broker_figures(number, **idle) for number in (1, 2, 3)])
@@ -147,9 +152,9 @@ def test_charts_have_a_line_a_broker_and_gaps_where_nothing_was_told(
     page = viewer.get("/brokers/?range=15m").content.decode()
     bytes_in = chart_in(page, "bytes-in-chart")
     assert [one["label"] for one in bytes_in["series"]] == ["broker 1", "broker 2"]
-    assert bytes_in["series"][1]["values"] == [None, 50_000, None, 50_000]
+    assert bytes_in["series"][1]["values"] == [50_000, None, 50_000]
     produce = chart_in(page, "produce-chart")
-    assert produce["series"][0]["values"] == [None, 0.012, 0.012, 0.08]
+    assert produce["series"][0]["values"] == [0.012, 0.012, 0.08]
     assert [line["value"] for line in produce["thresholds"]] == [0.1]
 
 
@@ -180,15 +185,24 @@ class TestShortPartitions:
             "tests",
             (Broker(1, "127.0.0.1", 9092), Broker(3, "127.0.0.1", 9098)),
             {
-                "b": (Partition("b", 0, 1, (1, 2, 3), (1, 3)), Partition("b", 1, 3, (1, 3, 2), (1, 3, 2))),
+                "b": tuple(
+                    Partition("b", number, 1, (1, 2, 3), (1, 2, 3) if number == 3 else (1, 3))
+                    for number in range(6)
+                ),
                 "a": (Partition("a", 4, None, (2,), ()),),
             },
         )
         monkeypatch.setattr(broker_views, "read_cluster", lambda *_, **__: cluster)
+        # Its port says that broker 3 is gone too, before the controller does.
+        monkeypatch.setattr(broker_views, "connectable", lambda _: frozenset({1, 2}))
         brokers_now(under_replicated=2, leaderless=1)
         page = text_of(viewer.get("/brokers/partitions/"))
-        rows = [plain(row) for row in re.findall(r'<tr id="short-.*?</tr>', page, re.S)]
-        assert rows == ["a 4 none 0 of 1 broker 2", "b 0 broker 1 2 of 3 broker 2"]
+        rows = [plain(row) for row in re.findall(r"<tr.*?</tr>", page, re.S)[1:]]
+        assert rows == [
+            "a 4 1 0 of 1 broker 2 none",
+            "b 0-2, 4-5 5 1 of 3 broker 2, 3 yes",
+            "b 3 1 2 of 3 broker 3 yes",
+        ]
 
     def test_a_cluster_that_does_not_answer_says_so(
         self, viewer: Client, brokers_now: BrokersNow, monkeypatch: pytest.MonkeyPatch

@@ -14,12 +14,11 @@ FINE_S = 600.0
 
 
 def line(*points: tuple[float, float | None], span: Span = QUARTER, how=highest):
-    """(seconds ago, value) of each point of the chart, with the range's own two ends left out."""
+    """(seconds ago, value) of each point of the chart."""
     rows = [(NOW - ago, (value,)) for ago, value in points]
     times, (values,) = columns(rows, (how,), span=span, now=NOW, fine_s=FINE_S)
     assert times == sorted(times)
-    assert (times[0], values[0]) == (NOW - span.seconds, None)
-    return [(NOW - at, value) for at, value in zip(times, values, strict=True)][1:]
+    return [(NOW - at, value) for at, value in zip(times, values, strict=True)]
 
 
 def test_a_tick_is_a_point() -> None:
@@ -68,18 +67,18 @@ def test_a_sparkline_is_even_in_time_and_holds_over_thinned_samples() -> None:
     points = [(NOW - ago, float(ago)) for ago in (880, 820, 760, 700, 640)]
     points += [(NOW - ago, float(ago)) for ago in range(600, 300, -5)]
     found = trend(points, now=NOW, fine_s=FINE_S)
-    assert len(found) == 60
+    assert len(found) == 59
     # Each of the last steps has three ticks, of which the highest counts.
-    assert found[30] == 445.0
-    assert found[:3] == [None, 880.0, 880.0]
-    assert None not in found[1:20]
+    assert found[29] == 445.0
+    assert found[:2] == [880.0, 880.0]
+    assert None not in found[:38]
     # 15 s of silence are no gap yet; then nobody knows.
-    assert found[39:] == [310.0, *[None] * 20]
+    assert found[38:] == [310.0, *[None] * 20]
 
 
 def test_an_unknown_sample_is_unknown_in_a_sparkline() -> None:
     found = trend([(NOW - 20, 5.0), (NOW - 1, None)], now=NOW, fine_s=FINE_S)
-    assert found[-2:] == [5.0, None]
+    assert found == [5.0, None]
 
 
 def test_the_limit_is_drawn_where_the_lag_comes_near_it() -> None:
@@ -87,17 +86,17 @@ def test_the_limit_is_drawn_where_the_lag_comes_near_it() -> None:
         rows = [(NOW, (lag, 1.0, 1.0, 1.0))]
         return group_charts("g", rows, [], limit=10_000.0, span=QUARTER, now=NOW)["lag"]["thresholds"]
 
-    assert thresholds(999) == []
+    assert thresholds(2_499) == []
     assert thresholds(None) == []
-    assert [one["value"] for one in thresholds(1_000)] == [10_000.0]
+    assert [one["value"] for one in thresholds(2_500)] == [10_000.0]
 
 
 def test_groups_that_came_later_are_gaps_before() -> None:
     found = {"a": [(NOW - 10, (1.0,)), (NOW, (2.0,))], "b": [(NOW, (3.0,))]}
-    chart = worst_chart(found, {"b": Limit(20.0, "rule", False)}, span=QUARTER, now=NOW)
+    chart = worst_chart(found, {"b": Limit(10.0, "rule", False)}, span=QUARTER, now=NOW)
     assert chart is not None
-    assert [one["values"] for one in chart["series"]] == [[None, 1.0, 2.0], [None, None, 3.0]]
-    assert [one["value"] for one in chart["thresholds"]] == [20.0]
+    assert [one["values"] for one in chart["series"]] == [[1.0, 2.0], [None, 3.0]]
+    assert [one["value"] for one in chart["thresholds"]] == [10.0]
     assert worst_chart({}, {}, span=QUARTER, now=NOW) is None
 
 
