@@ -29,6 +29,7 @@ class AnalyticsStep:
         self._window = window
         self._clock = clock
         self._series = SeriesIndex()
+        self.written = 0  # minutes, each as often as it was added to
 
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         return progress.load(group=self._group, partitions=partitions)
@@ -50,6 +51,7 @@ class AnalyticsStep:
         with transaction.atomic():
             progress.advance(group=self._group, moves=batch.moves)
             add_figures(MetricMinute, additions)
+        self.written += len(additions)
         return True
 
     def revoked(self, partitions: Sequence[PartitionId]) -> None:

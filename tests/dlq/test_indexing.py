@@ -15,8 +15,12 @@ from dlq.history import Written, record_written
 from dlq.indexing import index
 from dlq.intake import Arrival, DlqPlace, identity_of, row_of
 from dlq.models import EVERY_GROUP, DeadLetter, DeadLetterEvent, ReplayItem
+from dlq.steps import IndexStep
+from gdsconsole.kafka import dead_letters
 from gdsconsole.kafka.dead_letters import DecodedDeadLetter
-from tests.factories import make_dead_letter
+from gdsconsole.kafka.errors import FencedError
+from gdsconsole.kafka.steps import Batch, PartitionId
+from tests.factories import make_dead_letter, make_record
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 TOPIC_ID = "hJ7x0yXjQW2mT1b3bqfRDA"
@@ -274,3 +278,16 @@ class AnythingIsStored(TestCase):
         row = DeadLetter.objects.get()
         assert row.value == letter.value
         assert "\0" not in row.error + row.error_type + row.group + row.topic_id + (row.topic or "")
+
+
+@pytest.mark.django_db
+def test_the_step_counts_what_it_wrote_and_a_batch_that_comes_twice_counts_once() -> None:
+    step = IndexStep(group="gds-dlq-index")
+    place = PartitionId("gds.metrics.dlq", 0, "topic-id", "cluster")
+    step.assigned([place])
+    records = [make_record(topic=place.topic, offset=offset, value=b"not an envelope") for offset in (0, 1)]
+    batch = Batch(records, [dead_letters.decode(record) for record in records], {place: (0, 2)})
+    assert step.handle(batch)
+    with pytest.raises(FencedError):
+        step.handle(batch)
+    assert (step.written, DeadLetter.objects.count()) == (2, 2)

@@ -15,8 +15,11 @@ from tests.postgresql import PostgresqlServer
 
 # Every file whose subject is SQL by hand, locking, or a conflict between transactions.
 FILES = [
+    "tests/audit/test_services.py",
+    "tests/audit/test_verifying.py",
     "tests/pipelines/test_leases.py",
     "tests/pipelines/test_progress.py",
+    "tests/pipelines/test_reading.py",
     "tests/topics/test_rules_step.py",
     "tests/topics/test_analytics_step.py",
     "tests/topics/test_metrics_command.py",

@@ -69,6 +69,7 @@ def test_later_batches_add_to_it_and_percentiles_merge(step: AnalyticsStep, feed
     assert minute.p50 == pytest.approx(50.5, abs=1)
     assert minute.p95 == pytest.approx(95.5, abs=1)
     assert minute.p99 == pytest.approx(99.5, abs=1)
+    assert step.written == 4
 
 
 def test_series_and_minutes_are_kept_apart(step: AnalyticsStep, feed: Feed) -> None:
