@@ -41,6 +41,11 @@ class BatchPolicy:
         if not 1 <= self.enough <= self.maximum:
             raise ValueError(f"batch bounds: 1 <= {self.enough} <= {self.maximum} does not hold")
 
+    @property
+    def longest_s(self) -> float:
+        """How long a record may wait for its batch to be handed on."""
+        return max(self.linger_s, self.wait_s)
+
 
 def next_limit(policy: BatchPolicy, *, limit: int, taken: int, took_s: float) -> int:
     """The next batch's limit, after `taken` records took `took_s` seconds under `limit`.

@@ -26,7 +26,7 @@ from gdsconsole.kafka.failures import FailureStore, reason_of
 from gdsconsole.kafka.handling import BatchHandler, Halt, Policies
 from gdsconsole.kafka.offsets import OffsetTracker, Place
 from gdsconsole.kafka.onward import NotDelivered, Onward
-from gdsconsole.kafka.status import SHORTEST_S, Counters, Meter, Snapshot, State
+from gdsconsole.kafka.status import RATED_OVER_S, Counters, Meter, Snapshot, State
 from gdsconsole.kafka.steps import Step
 from gdsconsole.kafka.transactional import committer
 
@@ -84,7 +84,7 @@ class Pipeline:
         self._trouble: tuple[str, float] = ("", 0.0)
         self._fatal: KafkaError | None = None
         self._batch_s: float | None = None
-        window_s = max(SHORTEST_S, 2 * self._policies.batch.linger_s)
+        window_s = max(RATED_OVER_S, 2 * self._policies.batch.longest_s)
         self._meter_in, self._meter_out = Meter(window_s), Meter(window_s)
         self._ticked_at = 0.0
         self._offsets = OffsetTracker()

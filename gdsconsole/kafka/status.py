@@ -47,7 +47,7 @@ class Snapshot:
     partitions: Sequence[str]
     waiting: Mapping[str, str]  # partitions that don't run, and why
     counters: Mapping[str, int]
-    rate_in: float | None  # records a second, over a second or the time of two batches
+    rate_in: float | None  # records a second, over 5 s or the time of two batches
     rate_out: float | None  # what came of them, rows or records a second; None too where nobody counts
     batch_s: float | None  # how long the last batch took
     batch_limit: int
@@ -56,6 +56,8 @@ class Snapshot:
 
 
 SHORTEST_S = 1.0
+# A copy's rates are kept every 5 s, so each tells of all that came between two.
+RATED_OVER_S = 5.0
 
 
 class Meter:

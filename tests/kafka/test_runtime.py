@@ -685,3 +685,27 @@ def test_the_rate_of_batches_every_five_seconds_is_that_of_their_records():
     assert rates[0] is None
     assert all(rate == pytest.approx(200, abs=100) for rate in rates[20:])
     assert sum(rate or 0 for rate in rates[20:]) / 40 == pytest.approx(200, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("policy", "over_s"),
+    [(BatchPolicy(), 5), (BatchPolicy(linger_s=4.0), 8), (BatchPolicy(enough=10, wait_s=6.0), 12)],
+)
+def test_a_rate_tells_of_all_that_came_since_the_last_was_kept(policy: BatchPolicy, over_s: int):
+    """Every 5 s one is kept for the sparklines, and pages show the newest: a burst is in one of them."""
+    lab = Lab()
+    lab.start(policies=Policies(batch=policy))
+
+    def rates(seconds: int) -> list[float | None]:
+        found = []
+        for _ in range(seconds):
+            lab.turns(1)
+            found.append(lab.pipeline.snapshot().rate_in)
+        return found
+
+    rates(30)
+    lab.send(*[f"m{n}" for n in range(60)])
+    told = rates(25)
+    held = [rate for rate in told if rate]
+    assert held == pytest.approx([60 / over_s] * over_s)
+    assert told[-1] == 0
