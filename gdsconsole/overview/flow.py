@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gdsconsole import formats
 from gdsconsole.overview.model import BAD, WARN, Lag, Pipeline, Readings, Topic
@@ -19,10 +20,11 @@ GROUPS = "groups"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One station. `rate` is messages a second into it over its line, None where unknown.
+    """One station. `rate` is what comes to it over its line a second, None where unknown.
 
-    `live` is the event that sets the rate; a pipeline of several copies has its `copies`' rates instead,
-    which the page adds up. `has_rate` is False where no line has one.
+    `live` is the event that sets the rate. Where several copies of a `pipeline` make it together, it has
+    their last `copies`' rates instead, and the page adds up the `rate_field` that each says from then on.
+    `has_rate` is False where no line leads to it.
     """
 
     key: str
@@ -36,6 +38,7 @@ class Node:
     rate: float | None = None
     live: str = ""
     pipeline: str = ""
+    rate_field: str = ""
     copies: str = ""
     has_rate: bool = True
 
@@ -107,7 +110,6 @@ def _topic(topic: Topic, source: str, mark: str) -> Node:
 
 
 def _group(pipeline: Pipeline, reads: Sequence[str], lag: Lag | None) -> Node:
-    slots = list(pipeline.rates)
     group = lag.of(pipeline.group) if lag else None
     tones = {problem.tone for problem in of_pipelines([pipeline])} | {group_tone(group) if group else ""}
     return Node(
@@ -119,11 +121,22 @@ def _group(pipeline: Pipeline, reads: Sequence[str], lag: Lag | None) -> Node:
         tone=BAD if BAD in tones else WARN if WARN in tones else "",
         state=pipeline.state,
         sources=[f"topic-{topic}" for topic in reads],
-        rate=pipeline.rate_in,
-        live=f"pipeline.stats:{pipeline.name}/{slots[0]}:rate_in" if len(slots) == 1 else "",
-        pipeline=pipeline.name,
-        copies=_packed(pipeline.rates) if len(slots) > 1 else "",
+        **_rated(pipeline, "rate_in", pipeline.rates, pipeline.rate_in),
     )
+
+
+def _rated(
+    pipeline: Pipeline, field: str, rates: Mapping[int, float | None], rate: float | None
+) -> dict[str, Any]:
+    """How a node says what its pipeline's copies do together."""
+    slots = list(rates)
+    return {
+        "rate": rate,
+        "live": f"pipeline.stats:{pipeline.name}/{slots[0]}:{field}" if len(slots) == 1 else "",
+        "pipeline": pipeline.name,
+        "rate_field": field,
+        "copies": _packed(rates) if len(slots) > 1 else "",
+    }
 
 
 def _copies(pipeline: Pipeline) -> str:
@@ -146,29 +159,35 @@ def _packed(rates: Mapping[int, float | None]) -> str:
 
 def _product(pipeline: Pipeline, readings: Readings) -> Node | None:
     """What a pipeline makes; None for one that this page knows nothing of."""
-    source = [f"group-{pipeline.name}"]
     alerts, letters = readings.alerts, readings.dead_letters
     match pipeline.name:
         case "alerting":
-            tone = "bad" if alerts.critical else "warn" if alerts.firing else ""
-            note = f"{alerts.firing:,} firing"
-            return Node(
-                "made-alerts", "Alerts", "bell", "/alerts/", note, tone, sources=source, has_rate=False
-            )
+            tone = BAD if alerts.critical else WARN if alerts.firing else ""
+            made = ("alerts", "Alerts", "bell", "/alerts/", f"{alerts.firing:,} firing", tone)
         case "dlq-index":
-            tone = "warn" if letters.waiting else ""
-            note = f"{letters.waiting:,} waiting"
-            return Node(
-                "made-letters", "Dead letters", "inbox", "/dlq/", note, tone, sources=source, has_rate=False
-            )
+            tone = WARN if letters.waiting else ""
+            made = ("letters", "Dead letters", "inbox", "/dlq/", f"{letters.waiting:,} waiting", tone)
         case "warehouse":
-            note = "every metric, once"
-            return Node(
-                "made-rows", "Warehouse", "database", "/pipelines/", note, sources=source, has_rate=False
+            made = (
+                "points",
+                "Warehouse",
+                "database",
+                "/pipelines/#pipeline-warehouse",
+                "every metric, once",
+                "",
             )
         case "analytics":
-            note = "figures by the minute"
-            return Node(
-                "made-minutes", "Analytics", "activity", "/pipelines/", note, sources=source, has_rate=False
-            )
-    return None
+            made = ("minutes", "Analytics", "activity", "/pipelines/#pipeline-analytics", "by the minute", "")
+        case _:
+            return None
+    name, title, mark, href, note, tone = made
+    return Node(
+        key=f"made-{name}",
+        title=title,
+        mark=mark,
+        href=href,
+        note=note,
+        tone=tone,
+        sources=[f"group-{pipeline.name}"],
+        **_rated(pipeline, "rate_out", pipeline.rates_out, pipeline.rate_out),
+    )

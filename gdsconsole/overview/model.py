@@ -90,7 +90,8 @@ class Brokers:
 class Pipeline:
     """One pipeline: what is wanted and what its copies do.
 
-    `rates` is messages a second by copy's slot, None where unknown.
+    By copy's slot: `rates`, messages a second in; `rates_out`, what came of them, such as rows or alert
+    events a second. None is unknown.
     """
 
     name: str
@@ -100,10 +101,15 @@ class Pipeline:
     running: int
     wanted: int
     rates: dict[int, float | None]
+    rates_out: dict[int, float | None]
 
     @property
     def rate_in(self) -> float | None:
         return total(self.rates.values())
+
+    @property
+    def rate_out(self) -> float | None:
+        return total(self.rates_out.values())
 
 
 @dataclass(frozen=True, slots=True)

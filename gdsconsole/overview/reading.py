@@ -160,7 +160,7 @@ def read_pipelines(stats: Snapshot | None, *, now: datetime) -> list[Pipeline]:
     return [
         _pipeline(rows[name], stats, now)
         if name in rows
-        else Pipeline(name, CATALOG[name].group, "starting", "", 0, 1, {})
+        else Pipeline(name, CATALOG[name].group, "starting", "", 0, 1, {}, {})
         for name in [*CATALOG, *sorted(rows.keys() - CATALOG.keys())]
     ]
 
@@ -173,18 +173,28 @@ def _pipeline(row: services.PipelineRow, stats: Snapshot | None, now: datetime) 
         reason=row["reason"],
         running=sum(1 for copy in row["copies"] if copy["state"] not in _STILL),
         wanted=row["wanted_copies"],
-        rates={copy["slot"]: _copy_rate(stats, row["name"], copy, now) for copy in row["copies"]},
+        rates=_rates(stats, row, "rate_in", now),
+        rates_out=_rates(stats, row, "rate_out", now),
     )
 
 
-def _copy_rate(stats: Snapshot | None, name: str, copy: services.CopyRow, now: datetime) -> float | None:
+def _rates(
+    stats: Snapshot | None, row: services.PipelineRow, field: str, now: datetime
+) -> dict[int, float | None]:
+    return {copy["slot"]: _copy_rate(stats, row["name"], copy, field, now) for copy in row["copies"]}
+
+
+def _copy_rate(
+    stats: Snapshot | None, name: str, copy: services.CopyRow, field: str, now: datetime
+) -> float | None:
+    rate: Any = None
     spoken = (stats or {}).get(f"{name}/{copy['slot']}")
-    if spoken and now.timestamp() - spoken["published_at"] <= model.STATS_FRESH_S:
-        rate: float | None = spoken["rate_in"]
-        return rate
     beat = copy["heartbeat_at"]
-    fresh = beat is not None and now - beat <= timedelta(seconds=model.SAMPLE_FRESH_S)
-    return copy["rate_in"] if fresh else None
+    if spoken and now.timestamp() - spoken["published_at"] <= model.STATS_FRESH_S:
+        rate = spoken.get(field)
+    elif beat is not None and now - beat <= timedelta(seconds=model.SAMPLE_FRESH_S):
+        rate = copy["counters"].get(field)
+    return None if rate is None else float(rate)
 
 
 def _topics_by_pipeline() -> dict[str, Sequence[str]]:

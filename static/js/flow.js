@@ -58,12 +58,6 @@ function route(from, to, isRefused) {
   return to.left >= from.right ? across(from, to) : down(from, to);
 }
 
-/** A station's rate: its own, or of one that only passes on, its source's. */
-function rateOf(node) {
-  const followed = "follows" in node.dataset ? document.getElementById(`flow-${node.dataset.sources}`) : node;
-  return numberOf(followed?.dataset.rate);
-}
-
 function draw(flow) {
   const lines = flow.querySelector("#flow-lines");
   const frame = flow.getBoundingClientRect();
@@ -76,7 +70,7 @@ function draw(flow) {
       if (!source) continue;
       const isRefused = key === "groups";
       const d = route(placeOf(source, frame), to, isRefused);
-      const rate = rateOf(node);
+      const rate = numberOf(node.dataset.rate);
       const kind = `${isRefused ? " is-refused" : ""}${rate === null ? " is-unknown" : ""}`;
       made.push(shape("path", `flow-line${kind}`, { d }));
       if (rate) {
@@ -100,29 +94,32 @@ function keep(lines, made) {
   });
 }
 
-const copies = new Map(); // "pipeline/slot" -> {rate, at}
+const copies = new Map(); // "pipeline/slot" -> what it said last, and when
 
-/** The sum of a pipeline's copies: what each said lately, else what the page was made with. */
-function total(place) {
-  const name = place.dataset.pipeline;
-  const rates = place.dataset.copies.split(" ").map((part) => {
+/** What a pipeline's copies do together: what each said lately, else what the page was made with. */
+function total({ pipeline, field, copies: made }) {
+  const rates = made.split(" ").map((part) => {
     const [slot, rate] = part.split("=");
-    const heard = copies.get(`${name}/${slot}`);
-    return heard && Date.now() / 1000 - heard.at < FRESH_S ? heard.rate : numberOf(rate);
+    const heard = copies.get(`${pipeline}/${slot}`);
+    return heard && Date.now() / 1000 - heard.at < FRESH_S ? (heard.data[field] ?? null) : numberOf(rate);
   });
   const known = rates.filter((rate) => rate !== null);
   return known.length ? known.reduce((sum, rate) => sum + rate, 0) : null;
 }
 
 function hear(flow, events) {
-  for (const { key, data } of events) copies.set(key, { rate: data.rate_in ?? null, at: Date.now() / 1000 });
-  const heard = new Set(events.map(({ key }) => key.slice(0, key.lastIndexOf("/"))));
+  const said = new Map();
+  for (const { key, data } of events) {
+    copies.set(key, { data, at: Date.now() / 1000 });
+    said.set(key.slice(0, key.lastIndexOf("/")), data);
+  }
   for (const place of flow.querySelectorAll("[data-pipeline]")) {
-    if (!heard.has(place.dataset.pipeline)) continue;
-    const own = copies.get(events.find(({ key }) => key.startsWith(`${place.dataset.pipeline}/`)).key).rate;
-    const rate = place.dataset.copies ? total(place) : own;
+    const { pipeline, field, copies: several } = place.dataset;
+    if (!said.has(pipeline)) continue;
+    // The value of a single copy is set in place already, as everywhere.
+    const rate = several ? total(place.dataset) : (said.get(pipeline)[field] ?? null);
     place.closest(".flow-node").dataset.rate = rate ?? "";
-    if (!place.dataset.copies) continue;
+    if (!several) continue;
     const value = place.querySelector(".value");
     value.textContent = FORMATS.rate(rate);
     value.classList.toggle("unknown", rate === null);

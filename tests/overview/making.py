@@ -38,6 +38,7 @@ def make_pipeline(name: str = "alerting", **changes: Any) -> Pipeline:
         "running": 1,
         "wanted": 1,
         "rates": {0: 50.0},
+        "rates_out": {0: 0.5},
     }
     return Pipeline(**fields | changes)
 

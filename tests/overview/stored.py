@@ -50,7 +50,7 @@ def run_copy(name: str, *, now: datetime, slot: int = 0, rate_in: float | None =
     services.ensure(groups={name: f"gds-{name}"})
     lease = leases.claim(name=name, slot=slot, holder=Holder("node-7", 4711, "elsewhere", 1.0), now=now)
     assert lease is not None
-    heartbeat = Heartbeat(PipelineCopy.State.RUNNING, "", [], {"rate_in": rate_in})
+    heartbeat = Heartbeat(PipelineCopy.State.RUNNING, "", [], {"rate_in": rate_in, "rate_out": rate_in})
     leases.renew(lease=lease, heartbeat=heartbeat, now=now)
 
 

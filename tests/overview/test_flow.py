@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gdsconsole.overview.flow import flow
@@ -25,7 +27,7 @@ def test_from_producers_to_what_the_groups_make():
     assert topic.note == "1.2 M messages so far"
     ((group, made),) = drawn.metrics.groups
     assert (group.title, list(group.sources), group.rate) == ("gds-alerting", [f"topic-{METRICS}"], 50.0)
-    assert (made.title, list(made.sources), made.has_rate) == ("Alerts", ["group-alerting"], False)
+    assert (made.title, list(made.sources), made.rate) == ("Alerts", ["group-alerting"], 0.5)
 
 
 def test_dead_letters_have_a_lane_of_their_own_below_all_groups():
@@ -68,6 +70,10 @@ def test_every_pipeline_of_the_catalogue_is_a_station():
 def test_a_groups_rate_is_its_copies_together(pipeline, rate, live, copies):
     ((group, _),) = flow(make_readings(pipelines=[pipeline])).metrics.groups
     assert (group.rate, group.live, group.copies) == (rate, live, copies)
+    # What comes of it is told in the same way.
+    turned = replace(pipeline, rates={}, rates_out=pipeline.rates)
+    ((_, made),) = flow(make_readings(pipelines=[turned])).metrics.groups
+    assert (made.rate, made.live, made.copies) == (rate, live.replace("rate_in", "rate_out"), copies)
 
 
 @pytest.mark.parametrize(

@@ -158,12 +158,14 @@ def test_a_copy_says_its_rate_each_second_and_its_heartbeat_stands_in(published)
     services.scale(name="alerting", copies=3, actor="olga", now=NOW)
     for slot in range(3):
         run_copy("alerting", now=NOW, slot=slot, rate_in=10.0 + slot)
-    published("pipeline.stats", "alerting/0", {"rate_in": 99.0}, age_s=1)
+    published("pipeline.stats", "alerting/0", {"rate_in": 99.0, "rate_out": 2.0}, age_s=1)
     published("pipeline.stats", "alerting/1", {"rate_in": 98.0}, age_s=7)
     published("pipeline.stats", "alerting/2", {"rate_in": None}, age_s=1)
     stats = reading.latest_of(["pipeline.stats"])["pipeline.stats"]
     alerting = reading.read_pipelines(stats, now=NOW)[0]
     assert alerting.rates == {0: 99.0, 1: 11.0, 2: None}
+    # A version that counts nothing that comes of its records says no such rate.
+    assert alerting.rates_out == {0: 2.0, 1: 11.0, 2: None}
     assert (alerting.running, alerting.wanted, alerting.rate_in) == (3, 3, 110.0)
 
 
