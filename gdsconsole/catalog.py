@@ -13,7 +13,9 @@ from typing import Any
 from django.conf import settings
 
 from dlq.steps import DatabasePark, IndexStep
+from gdsconsole.env import TRANSACTIONAL
 from gdsconsole.kafka import cluster, dead_letters
+from gdsconsole.kafka.assignment import Placed
 from gdsconsole.kafka.batching import BatchPolicy
 from gdsconsole.kafka.clients import new_producer
 from gdsconsole.kafka.config import ClientSettings
@@ -23,7 +25,8 @@ from gdsconsole.kafka.errors import TransientError
 from gdsconsole.kafka.handling import Policies
 from gdsconsole.kafka.members import open_member
 from gdsconsole.kafka.runtime import Pipeline
-from gdsconsole.kafka.steps import Step
+from gdsconsole.kafka.steps import PartitionId, Step
+from gdsconsole.kafka.transactional import InTransactions, in_transactions
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.pipelines.storage import StoredFailures, StoredStep, classify_failure, storage
 from topics import naming
@@ -31,7 +34,16 @@ from topics.analytics_step import AnalyticsStep
 from topics.models import TopicDefinition
 from topics.steps import RulesStep
 from topics.telemetry import METRIC_DECODER, decode_metric
+from topics.transactional_events import TransactionalEvents
 from topics.warehouse_step import WarehouseStep
+
+
+@dataclass(frozen=True, slots=True)
+class SendingStep:
+    """A step that sends records on in transactions, and what is to be told where partitions start."""
+
+    step: Step[Any]
+    placed: Placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,7 @@ class PipelineSpec:
     """What a consumer group does. The callables are called in the process of each copy.
 
     `dead_letter_topic` gives the topic for a source topic's dead letters; None where the decoder takes
-    every record.
+    every record. `in_transactions` makes the step where GDS_ALERT_EVENTS is "transactional".
     """
 
     name: str
@@ -49,6 +61,7 @@ class PipelineSpec:
     step: Callable[[], Step[Any]]
     dead_letter_topic: Callable[[str], str] | None
     policies: Policies = field(default_factory=Policies)
+    in_transactions: Callable[[InTransactions], SendingStep] | None = None
 
 
 def metrics_topics() -> list[str]:
@@ -63,6 +76,13 @@ def dead_letter_topics() -> list[str]:
     return sorted(defined | {naming.dead_letter_topic(topic) for topic in metrics_topics()})
 
 
+def rules_in_transactions(onward: InTransactions, *, group: str = "gds-alerting") -> SendingStep:
+    """The alerting step, whose events go to Kafka in the transactions of their records' offsets."""
+    events = TransactionalEvents(onward)
+    onward.on_commit = events.committed
+    return SendingStep(RulesStep(group=group, sender=events), events.placed)
+
+
 ALERTING = PipelineSpec(
     name="alerting",
     group="gds-alerting",
@@ -70,6 +90,7 @@ ALERTING = PipelineSpec(
     decoder=lambda: ValueDecoder(decode_metric, quick=METRIC_DECODER.decode),
     step=lambda: RulesStep(group="gds-alerting"),
     dead_letter_topic=naming.dead_letter_topic,
+    in_transactions=rules_in_transactions,
 )
 WAREHOUSE = PipelineSpec(
     name="warehouse",
@@ -120,17 +141,32 @@ def groups() -> dict[str, str]:
 def build(spec: PipelineSpec, *, slot: int) -> Pipeline:
     """The running object of a copy, with clients of its own. Raises `WrongClientConfig`."""
     client = kafka_settings()
+    onward, step, placed = None, None, None
+    if spec.in_transactions is not None and settings.GDS_ALERT_EVENTS == TRANSACTIONAL:
+        onward = in_transactions(client, group=spec.group, slot=slot)
+        sending = spec.in_transactions(onward)
+        step, placed = sending.step, _stored(sending.placed)
     return Pipeline(
         group=spec.group,
         open_source=lambda hooks: open_member(client, group=spec.group, slot=slot, hooks=hooks),
         decoder=spec.decoder(),
-        step=StoredStep(spec.step()),
+        step=StoredStep(step or spec.step()),
         dead_letters=_writer(spec, client, slot),
         failures=StoredFailures(spec.group),
         identify=lambda topics: identify(client, topics),
         classify=classify_failure,
         policies=spec.policies,
+        onward=onward,
+        placed=placed,
     )
+
+
+def _stored(placed: Placed) -> Placed:
+    def told(starts: Mapping[PartitionId, tuple[int | None, int]]) -> None:
+        with storage():
+            placed(starts)
+
+    return told
 
 
 def identify(client: ClientSettings, topics: Any) -> dict[str, tuple[str, str]]:

@@ -22,6 +22,11 @@ from environs import Env, EnvError
 ROOT = Path(__file__).resolve().parent.parent
 KEPT_FILE = "console.env"
 KAFKA_CONFIG_PREFIX = "KAFKA_CONFIG_"
+# How alert events get to Kafka. By the outbox: at least once, and an event's row never waits for Kafka.
+# In transactions: once for readers of committed data, in the one that commits its record's offset.
+OUTBOX, TRANSACTIONAL = "outbox", "transactional"
+# How the copies of a pipeline share partitions: by the protocol every broker knows, or KIP-848's.
+CLASSIC, CONSUMER = "classic", "consumer"
 STANDARD_MAVEN_REPOSITORY = "https://repo.maven.apache.org/maven2"
 
 
@@ -62,6 +67,8 @@ class Environment:
     data_dir: Path
     organization: str
     environment: str
+    alert_events: str
+    group_protocol: str
     warehouse: Warehouse
     email: Mapping[str, Any]
     email_url: str
@@ -121,6 +128,8 @@ def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environ
         data_dir=data_dir,
         organization=env.str("GDS_ORGANIZATION", "gds"),
         environment=env.str("GDS_ENVIRONMENT", "production"),
+        alert_events=_one_of(env, "GDS_ALERT_EVENTS", OUTBOX, TRANSACTIONAL),
+        group_protocol=_one_of(env, "GDS_GROUP_PROTOCOL", CLASSIC, CONSUMER),
         warehouse=Warehouse(
             # The guide's batch: 100 messages or 5 s.
             batch_messages=int(_number(env, "GDS_WAREHOUSE_BATCH_MESSAGES", 100, 1, 10_000, whole=True)),
@@ -146,3 +155,10 @@ def _number(env: Env, name: str, default: float, least: float, most: float, *, w
         kind = "a whole number" if whole else "a number"
         raise WrongEnvironment(f"{name}: {text!r} is not {kind} from {least:g} to {most:g}")
     return number
+
+
+def _one_of(env: Env, name: str, default: str, *others: str) -> str:
+    value = env.str(name, default)
+    if value not in (default, *others):
+        raise WrongEnvironment(f"{name}: {value!r} is not {' or '.join((default, *others))}")
+    return value

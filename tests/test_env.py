@@ -19,6 +19,11 @@ def test_the_guides_batch_is_the_default(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (read.points_days, read.minutes_days) == (7, 90)
 
 
+def test_what_every_broker_and_reader_understands_is_the_default() -> None:
+    read = env.load()
+    assert (read.alert_events, read.group_protocol) == ("outbox", "classic")
+
+
 def test_every_number_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     read = load(
         monkeypatch,
@@ -45,6 +50,8 @@ def test_every_number_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("GDS_POINTS_KEPT_DAYS", "0", "a number from 0.01 to 36500"),
         ("GDS_MINUTES_KEPT_DAYS", "-1", "a number from 0.05 to 36500"),
         ("GDS_HOURS_KEPT_DAYS", "inf", "a number from 1 to 36500"),
+        ("GDS_ALERT_EVENTS", "twice", "outbox or transactional"),
+        ("GDS_GROUP_PROTOCOL", "KIP-848", "classic or consumer"),
     ],
 )
 def test_a_wrong_one_is_named_with_its_value(

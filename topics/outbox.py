@@ -17,7 +17,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 
-from gdsconsole.kafka.clients import Producer, new_producer
+from gdsconsole.env import TRANSACTIONAL
+from gdsconsole.kafka.clients import Headers, Producer, new_producer
 from gdsconsole.pipelines.connection import kafka_settings
 from topics import naming
 from topics.models import Alert, AlertEvent, TopicDefinition
@@ -75,6 +76,11 @@ def encode_event(event: AlertEvent) -> bytes:
     )
 
 
+def event_headers(event: AlertEvent) -> Headers:
+    """The idempotency key, readable without the value."""
+    return [("event-id", str(event.event_id).encode()), ("content-type", b"application/json")]
+
+
 def alert_topics() -> dict[str, str]:
     """The declared alert topic of each environment."""
     declared = (topic.parsed for topic in TopicDefinition.objects.enabled())
@@ -97,6 +103,9 @@ class EventSender:
     The producer is made at the first event, because most processes never have one.
     """
 
+    # What isn't sent is left to the sweep.
+    in_transactions = False
+
     def __init__(self, make_producer: Callable[[], Producer] | None = None) -> None:
         self._make_producer = make_producer or _event_producer
         self._producer: Producer | None = None
@@ -117,10 +126,7 @@ class EventSender:
                     encode_event(event),
                     event.alert.fingerprint.encode(),
                     on_delivery=lambda error, _record, pk=pk: self._delivered(pk, error),
-                    headers=[
-                        ("event-id", str(event.event_id).encode()),
-                        ("content-type", b"application/json"),
-                    ],
+                    headers=event_headers(event),
                 )
             except BufferError:
                 self._failed[pk] = "the producer's queue is full"
@@ -164,10 +170,13 @@ class EventSender:
 def sweep(*, sender: EventSender, now: datetime, lease: timedelta) -> int:
     """Send the events nobody holds; returns how many the broker acknowledged.
 
-    Claiming is a short transaction of its own, so two sweeps at once take different events.
+    Claiming is a short transaction of its own, so two sweeps at once take different events. In the
+    transactional mode an event with a source record is its pipeline's to send: it may be sent already,
+    which only the pipeline can tell.
     """
+    mine = Q(source_offset=None) if settings.GDS_ALERT_EVENTS == TRANSACTIONAL else Q()
     with transaction.atomic():
-        free = AlertEvent.objects.unpublished().filter(Q(leased_until=None) | Q(leased_until__lte=now))
+        free = AlertEvent.objects.unpublished().filter(mine, Q(leased_until=None) | Q(leased_until__lte=now))
         claimed = list(
             free.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True)[:SWEEP_LIMIT]
         )

@@ -36,6 +36,7 @@ from topics.services.alerts import (
     store_drafts,
 )
 from topics.telemetry import Metric
+from topics.transactional_events import TransactionalEvents
 
 LOG = logging.getLogger(__name__)
 REFRESH = timedelta(seconds=5)
@@ -59,11 +60,11 @@ class RulesStep:
         self,
         *,
         group: str,
-        sender: EventSender | None = None,
+        sender: EventSender | TransactionalEvents | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self._group = group
-        self._sender = sender or EventSender()
+        self._sender: EventSender | TransactionalEvents = sender or EventSender()
         self._clock = clock
         self._ledger = Ledger()
         self._book = RuleBook(())
@@ -120,12 +121,17 @@ class RulesStep:
             return False
         with transaction.atomic():
             progress.advance(group=self._group, moves=batch.moves)
-            stored = store_drafts(drafts=with_effect, now=now, leased_until=now + LEASE)
+            stored = store_drafts(
+                drafts=with_effect,
+                now=now,
+                leased_until=now + LEASE,
+                in_transactions=self._sender.in_transactions,
+            )
         self._take(drafts, with_effect, stored, now)
         return True
 
     def _take(self, drafts: Sequence[Draft], written: Sequence[Draft], stored: Stored, now: datetime) -> None:
-        """What follows a commit; none of it can fail the batch any more."""
+        """What follows a commit. It can't undo the batch; only a transaction that lacks its events may."""
         self._ledger.accept([draft for draft in drafts if not draft.has_effect], {}, now)
         self._ledger.accept(written, stored.ids, now)
         self._book.watch(self._ledger.open_series())
@@ -138,6 +144,9 @@ class RulesStep:
         try:
             self._sender.send(stored.events)
         except Exception:
+            if self._sender.in_transactions:
+                # No offset may be committed without its events: the batch is read again, and finds them.
+                raise
             # Committed already: the sweep sends them when their lease ends.
             LOG.exception("%d alert events were left to the sweep", len(stored.events))
 

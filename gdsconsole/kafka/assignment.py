@@ -68,10 +68,10 @@ class Held:
 class Assignment:
     """Answers rebalances, places partitions, and pauses those that back off.
 
-    `commit` is called, and may block within a bound, before partitions are given up, and `lost` when they
-    are gone already. `forget` drops what was read of partitions and waits to be handled. `prepare` comes
-    before partitions are placed at their committed offsets, `placed` tells of each of them before its first
-    record; either may raise, and placing is tried again.
+    `commit` is called, and may block within a bound, before partitions are given up. `prepare` comes before
+    partitions are placed at their committed offsets, and `placed` tells of them before their first records;
+    either may raise, and placing is tried again. `take_back` voids what was sent on and isn't committed:
+    partitions were lost, or not placed after all. `forget` drops what was read and waits to be handled.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Assignment:
         classify: Callable[[BaseException], FailureKind],
         breaker: BreakerPolicy,
         commit: Callable[[Sequence[Place]], None],
-        lost: Callable[[], None],
+        take_back: Callable[[str], None],
         forget: Callable[[Sequence[Place]], None],
         prepare: Callable[[], None],
         placed: Placed | None,
@@ -99,7 +99,7 @@ class Assignment:
         self._classify = classify
         self._breaker = breaker
         self._commit = commit
-        self._lost = lost
+        self._take_back = take_back
         self._prepare = prepare
         self._placed = placed
         self._forget_records = forget
@@ -150,7 +150,7 @@ class Assignment:
 
     def on_lost(self, _: Any, partitions: list[TopicPartition]) -> None:
         """They were given to another copy already: nothing of them is committed."""
-        self._lost()
+        self._take_back("partitions were lost")
         self._give_up("lost", partitions)
 
     def _give_up(self, how: str, partitions: list[TopicPartition]) -> None:
@@ -292,13 +292,16 @@ class Assignment:
             committed[answer.topic, answer.partition] = answer.offset if answer.offset >= 0 else None
         stored = self._step.assigned(list(ids.values()))
         failures = self._failures.load(list(ids.values()))
-        if self._placed is not None:
-            self._placed(
-                {ids[place]: (offset, stored.get(ids[place], 0)) for place, offset in committed.items()}
-            )
-        for held in partitions:
-            part = ids[held.place]
-            self._start(held, part, committed[held.place], stored.get(part, 0), failures.get(part), now)
+        try:
+            if self._placed is not None:
+                starts = {ids[at]: (offset, stored.get(ids[at], 0)) for at, offset in committed.items()}
+                self._placed(starts)
+            for held in partitions:
+                part = ids[held.place]
+                self._start(held, part, committed[held.place], stored.get(part, 0), failures.get(part), now)
+        except BaseException:
+            self._take_back("partitions were not placed")
+            raise
 
     def _start(
         self,

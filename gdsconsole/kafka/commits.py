@@ -46,8 +46,8 @@ class Commits(Protocol):
 
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None: ...
 
-    def on_lost(self) -> None:
-        """Partitions were given to another copy already."""
+    def take_back(self, reason: str) -> None:
+        """What was sent on and isn't committed must not be: partitions were lost, or not placed."""
         ...
 
     def refusal(self) -> Refusal | None:
@@ -92,8 +92,8 @@ class Committer:
     def stop(self) -> None:
         self._source = None
 
-    def on_lost(self) -> None:
-        """What isn't committed of them is the other copy's to do."""
+    def take_back(self, reason: str) -> None:
+        """Nothing that was sent waits for a commit."""
 
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         for part in partitions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +27,7 @@ from gdsconsole.kafka.handling import BatchHandler, Halt, Policies
 from gdsconsole.kafka.offsets import OffsetTracker, Place
 from gdsconsole.kafka.onward import NotDelivered, Onward
 from gdsconsole.kafka.status import RATED_OVER_S, Counters, Meter, Snapshot, State
-from gdsconsole.kafka.steps import Step
+from gdsconsole.kafka.steps import PartitionId, Step
 from gdsconsole.kafka.transactional import committer
 
 log = logging.getLogger(__name__)
@@ -89,6 +89,7 @@ class Pipeline:
         self._ticked_at = 0.0
         self._offsets = OffsetTracker()
         self._onward = onward
+        self._on_placed = placed
         self._commits = committer(onward, self._offsets, self.counters, clock)
         hooks = ClientHooks(on_error=self._on_error, on_commit=self._commits.on_commit)
         self._source = open_source(hooks)
@@ -103,9 +104,9 @@ class Pipeline:
             classify=classify,
             breaker=self._policies.breaker,
             commit=self._before_revocation,
-            lost=self._commits.on_lost,
+            take_back=self._commits.take_back,
             prepare=self._commits.prepare,
-            placed=placed,
+            placed=self._placed if placed is not None else None,
             forget=self._collector.forget,
             clock=clock,
         )
@@ -256,6 +257,19 @@ class Pipeline:
         except Halt as halt:
             self.halted = str(halt)
             log.error("%s halts: %s", self.group, halt)
+
+    def _placed(self, starts: Mapping[PartitionId, tuple[int | None, int]]) -> None:
+        """Let the step's side settle what the last owner left, and let go what it sends on for that."""
+        if self._on_placed is None:
+            return
+        try:
+            self._on_placed(starts)
+        except BaseException:
+            if self._onward is not None:
+                self._onward.drop()
+            raise
+        if self._onward is not None:
+            self._onward.seal(())
 
     def _before_revocation(self, places: Sequence[Place]) -> None:
         self._finish_onward(REVOKE_TIMEOUT_S)

@@ -60,6 +60,8 @@ class InTransactions(Handed):
         self.is_open = False
         # Why the open transaction must not be committed.
         self.spoiled = ""
+        # Told the offsets of each transaction that is committed.
+        self.on_commit: Callable[[Mapping[Place, int]], None] = lambda offsets: None
 
     def prepare(self) -> None:
         """Have a producer, and no earlier transaction of this slot open. Raises `TransientError`."""
@@ -91,7 +93,7 @@ class InTransactions(Handed):
     def finish(self, timeout_s: float) -> None:
         """The commit waits for what is on its way."""
 
-    def commit(self, offsets: list[TopicPartition], member: object) -> None:
+    def commit(self, offsets: Mapping[Place, int], member: object) -> None:
         """Commit what was sent, and these offsets. Raises as `transactions.transaction` does.
 
         After any failure nothing more may be sent before everything is read again from the committed
@@ -104,12 +106,15 @@ class InTransactions(Handed):
             raise TransactionAborted(reason)
         try:
             if offsets:
-                transactions.send_offsets(producer, offsets, member, timeout_s=COMMIT_TIMEOUT_S)
+                transactions.send_offsets(
+                    producer, as_partitions(offsets), member, timeout_s=COMMIT_TIMEOUT_S
+                )
             transactions.commit(producer, timeout_s=COMMIT_TIMEOUT_S)
         except Exception:
             self._discard()
             raise
         self.is_open = False
+        self.on_commit(offsets)
 
     def spoil(self, reason: str) -> None:
         """Let nothing of the open transaction be committed."""
@@ -187,11 +192,10 @@ class TransactionalCommitter:
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """Not called: no commit is asked of the consumer."""
 
-    def on_lost(self) -> None:
-        """Partitions are another copy's by now, and the open transaction may hold records of theirs."""
+    def take_back(self, reason: str) -> None:
         if self._onward.is_open:
-            self._onward.spoil("partitions were lost")
-            self._refuse(KafkaError(KafkaError._ASSIGNMENT_LOST))
+            self._onward.spoil(reason)
+            self._refuse(KafkaError(KafkaError._ASSIGNMENT_LOST, reason))
 
     def refusal(self) -> Refusal | None:
         refusal, self._refusal = self._refusal, None
@@ -226,7 +230,7 @@ class TransactionalCommitter:
 
     def _commit(self, source: Source, due: Mapping[Place, int]) -> None:
         try:
-            self._onward.commit(as_partitions(due), source.consumer_group_metadata())
+            self._onward.commit(due, source.consumer_group_metadata())
         except FencedError as error:
             self._refuse(KafkaError(KafkaError._FENCED, str(error), fatal=True))
         except TransactionAborted as error:

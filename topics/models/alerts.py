@@ -284,6 +284,11 @@ class AlertEvent(models.Model):
     leased_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     published_at = models.DateTimeField(null=True, blank=True)
+    # The record whose offset is committed in the transaction that sends the event; null where it goes by
+    # the outbox.
+    source_topic = models.CharField(max_length=MAX_TOPIC_NAME, null=True, blank=True)
+    source_partition = models.PositiveIntegerField(null=True, blank=True)
+    source_offset = models.PositiveBigIntegerField(null=True, blank=True)
 
     objects = AlertEventQuerySet.as_manager()
 
@@ -293,7 +298,13 @@ class AlertEvent(models.Model):
             # The sweep of what is left to send; small, because nearly all rows are sent.
             models.Index(
                 fields=["leased_until"], condition=Q(published_at=None), name="alert_event_unpublished"
-            )
+            ),
+            # A partition's events that aren't known to be committed.
+            models.Index(
+                fields=["source_topic", "source_partition", "source_offset"],
+                condition=Q(published_at=None),
+                name="alert_event_uncommitted",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -90,10 +90,17 @@ def open_alerts(*sources: str) -> dict[Key, OpenAlert]:
     }
 
 
-def store_drafts(*, drafts: Sequence[Draft], now: datetime, leased_until: datetime | None = None) -> Stored:
+def store_drafts(
+    *,
+    drafts: Sequence[Draft],
+    now: datetime,
+    leased_until: datetime | None = None,
+    in_transactions: bool = False,
+) -> Stored:
     """Write what has an effect, with its events, inside the caller's transaction.
 
-    `leased_until` keeps the events for the caller to send until then. Raises `AlertsMoved` when a row
+    `leased_until` keeps the events for the caller to send until then. `in_transactions` says that each
+    will be sent in the Kafka transaction that commits its record's offset. Raises `AlertsMoved` when a row
     is no longer as the drafts assume; the caller's transaction must then roll back.
     """
     touched = {position: draft for position, draft in enumerate(drafts) if draft.has_effect}
@@ -113,7 +120,12 @@ def store_drafts(*, drafts: Sequence[Draft], now: datetime, leased_until: dateti
         alerts[moved[alert.pk]] = alert
     events = [
         AlertEvent(
-            alert=alert, state=state, value=sample.known_value, at=sample.at, leased_until=leased_until
+            alert=alert,
+            state=state,
+            value=sample.known_value,
+            at=sample.at,
+            leased_until=leased_until,
+            **(_source(sample) if in_transactions else {}),
         )
         for position, alert in sorted(alerts.items())
         for state, sample in (
@@ -127,6 +139,15 @@ def store_drafts(*, drafts: Sequence[Draft], now: datetime, leased_until: dateti
         events=AlertEvent.objects.bulk_create(events),
         changed=[alerts[position] for position in sorted(alerts)],
     )
+
+
+def _source(sample: Sample) -> dict[str, str | int | None]:
+    found = sample.found
+    return {
+        "source_topic": found.topic if found else None,
+        "source_partition": found.partition if found else None,
+        "source_offset": found.offset if found else None,
+    }
 
 
 def _new_row(draft: Draft, rules: Mapping[int, AlertRule], now: datetime) -> Alert:
