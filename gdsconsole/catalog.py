@@ -148,7 +148,9 @@ def build(spec: PipelineSpec, *, slot: int) -> Pipeline:
         step, placed = sending.step, _stored(sending.placed)
     return Pipeline(
         group=spec.group,
-        open_source=lambda hooks: open_member(client, group=spec.group, slot=slot, hooks=hooks),
+        open_source=lambda hooks: open_member(
+            client, group=spec.group, slot=slot, hooks=hooks, protocol=settings.GDS_GROUP_PROTOCOL
+        ),
         decoder=spec.decoder(),
         step=StoredStep(step or spec.step()),
         dead_letters=_writer(spec, client, slot),

@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -24,9 +24,11 @@ KEPT_FILE = "console.env"
 KAFKA_CONFIG_PREFIX = "KAFKA_CONFIG_"
 # How alert events get to Kafka. By the outbox: at least once, and an event's row never waits for Kafka.
 # In transactions: once for readers of committed data, in the one that commits its record's offset.
-OUTBOX, TRANSACTIONAL = "outbox", "transactional"
+AlertEvents = Literal["outbox", "transactional"]
+OUTBOX: AlertEvents = "outbox"
+TRANSACTIONAL: AlertEvents = "transactional"
 # How the copies of a pipeline share partitions: by the protocol every broker knows, or KIP-848's.
-CLASSIC, CONSUMER = "classic", "consumer"
+GroupProtocol = Literal["classic", "consumer"]
 STANDARD_MAVEN_REPOSITORY = "https://repo.maven.apache.org/maven2"
 
 
@@ -67,8 +69,8 @@ class Environment:
     data_dir: Path
     organization: str
     environment: str
-    alert_events: str
-    group_protocol: str
+    alert_events: AlertEvents
+    group_protocol: GroupProtocol
     warehouse: Warehouse
     email: Mapping[str, Any]
     email_url: str
@@ -128,8 +130,8 @@ def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environ
         data_dir=data_dir,
         organization=env.str("GDS_ORGANIZATION", "gds"),
         environment=env.str("GDS_ENVIRONMENT", "production"),
-        alert_events=_one_of(env, "GDS_ALERT_EVENTS", OUTBOX, TRANSACTIONAL),
-        group_protocol=_one_of(env, "GDS_GROUP_PROTOCOL", CLASSIC, CONSUMER),
+        alert_events=cast(AlertEvents, _one_of(env, "GDS_ALERT_EVENTS", OUTBOX, TRANSACTIONAL)),
+        group_protocol=cast(GroupProtocol, _one_of(env, "GDS_GROUP_PROTOCOL", "classic", "consumer")),
         warehouse=Warehouse(
             # The guide's batch: 100 messages or 5 s.
             batch_messages=int(_number(env, "GDS_WAREHOUSE_BATCH_MESSAGES", 100, 1, 10_000, whole=True)),

@@ -91,6 +91,9 @@ def properties(layout: ClusterLayout, broker_id: int) -> dict[str, str]:
         "broker.session.timeout.ms": "5000",
         "broker.heartbeat.interval.ms": "1000",
         "group.initial.rebalance.delay.ms": "100",
+        # By KIP-848 the broker sets the session's timeout: what the classic members ask for.
+        "group.consumer.min.session.timeout.ms": "6000",
+        "group.consumer.session.timeout.ms": "30000",
         # Half the default threads, and 8 MB instead of 128 MB to clean logs with: the heap is bounded.
         "num.network.threads": "2",
         "num.io.threads": "4",

@@ -35,6 +35,10 @@ class FencedError(Exception):
     """Another holder has taken over: whatever is buffered must be dropped, nothing more written."""
 
 
+class MemberNotReleased(TransientError):
+    """The group still has this slot's last member, which didn't leave: a session has to run out first."""
+
+
 class WrongClientConfig(ValueError):
     """A client property that can't be used; the message names it and the variable it came from."""
 

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from gdsconsole.env import GroupProtocol
 from gdsconsole.kafka.clients import ClientHooks, Source, new_consumer
 from gdsconsole.kafka.config import ClientSettings, ConfigValue
 
 DEFAULTS: dict[str, ConfigValue] = {
-    # A restart within it moves no partition; a copy that is gone for good is replaced after it.
-    "session.timeout.ms": 30_000,
     # Topics made, and partitions added, while a pipeline runs are found within this.
     "topic.metadata.refresh.interval.ms": 5_000,
     # A quiet topic's record waits for others to be fetched with. The guide's 500 ms would be most of the
     # time from a metric to its alert.
     "fetch.wait.max.ms": 100,
-    # Moves no more partitions than it must, and the others are read meanwhile.
-    "partition.assignment.strategy": "cooperative-sticky",
+}
+PROTOCOLS: dict[GroupProtocol, dict[str, ConfigValue]] = {
+    "classic": {
+        # A restart within it moves no partition; a copy that is gone for good is replaced after it.
+        "session.timeout.ms": 30_000,
+        # Moves no more partitions than it must, and the others are read meanwhile.
+        "partition.assignment.strategy": "cooperative-sticky",
+    },
+    # KIP-848: the broker assigns, always as the above would, and sets the session's timeout.
+    "consumer": {"group.protocol": "consumer"},
 }
 
 
-def open_member(settings: ClientSettings, *, group: str, slot: int, hooks: ClientHooks) -> Source:
+def open_member(
+    settings: ClientSettings,
+    *,
+    group: str,
+    slot: int,
+    hooks: ClientHooks,
+    protocol: GroupProtocol = "classic",
+) -> Source:
     """The consumer of the group's copy number `slot`, not yet subscribed.
 
-    Two processes that open the same slot are one member to Kafka: the later fences the earlier.
+    Two processes that open the same slot are one member to Kafka. By the classic protocol the later
+    fences the earlier. By KIP-848 the later is refused (`MemberNotReleased`) until the earlier has left,
+    or its session is over.
     """
+    chosen = DEFAULTS | PROTOCOLS[protocol]
     # What the environment sets, it sets for good.
-    defaults = {name: value for name, value in DEFAULTS.items() if name not in settings.overrides}
+    defaults = {name: value for name, value in chosen.items() if name not in settings.overrides}
     return new_consumer(
         settings,
         group_id=group,

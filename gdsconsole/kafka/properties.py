@@ -95,6 +95,7 @@ OWNED = {
     "delivery.report.only.error": "deliveries are counted by their reports",
     "enable.auto.offset.store": "an offset is stored only after its record's effect",
     "enable.partition.eof": "the pipelines commit past transaction markers at the end of a partition",
+    "group.protocol": "set GDS_GROUP_PROTOCOL instead",
     "group.id": "each pipeline has its own",
     "group.instance.id": "each copy of a pipeline has its own",
     "log.queue": "librdkafka's log lines go to the console's own log",

@@ -21,7 +21,14 @@ from gdsconsole.kafka.clients import ClientHooks, Record, Source
 from gdsconsole.kafka.commits import AFTER_REFUSAL_S
 from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
 from gdsconsole.kafka.decoding import Decoder
-from gdsconsole.kafka.errors import FailureKind, FencedError, classify, classify_kafka, describe
+from gdsconsole.kafka.errors import (
+    FailureKind,
+    FencedError,
+    MemberNotReleased,
+    classify,
+    classify_kafka,
+    describe,
+)
 from gdsconsole.kafka.failures import FailureStore, reason_of
 from gdsconsole.kafka.handling import BatchHandler, Halt, Policies
 from gdsconsole.kafka.offsets import OffsetTracker, Place
@@ -153,8 +160,9 @@ class Pipeline:
     def run_once(self) -> int:
         """One batch, or one wait for it; returns how many records and events were handled.
 
-        Raises `FencedError` when another member took this copy's place in the group, and
-        `KafkaException` when the client can't go on. Nothing may be committed after either.
+        Raises `FencedError` when another member took this copy's place in the group, `MemberNotReleased`
+        when one has it still, and `KafkaException` when the client can't go on. Nothing may be committed
+        after any of them.
         """
         self._assignment.wake(self._clock())
         records = self._collector.collect(self._limit)
@@ -371,4 +379,6 @@ def _ended_by(error: KafkaError) -> Exception:
     """What a fatal client error is raised as. The client hides a fenced member's code in the text."""
     if classify_kafka(error) is FailureKind.FENCED or "fenced" in error.str().lower():
         return FencedError(describe(error))
+    if KafkaError(KafkaError.UNRELEASED_INSTANCE_ID).str() in error.str():
+        return MemberNotReleased("the group still holds the place of this slot's last copy")
     return KafkaException(error)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Protocol
 
-from gdsconsole.kafka.errors import FencedError, TransientError
+from gdsconsole.kafka.errors import FencedError, MemberNotReleased, TransientError
 from gdsconsole.kafka.failures import reason_of
 from gdsconsole.kafka.status import Snapshot, State
 from gdsconsole.pipelines import leases, services
@@ -45,6 +45,7 @@ class Outcome(Enum):
     UNWANTED = "not wanted any more"
     HALTED = "halted"
     REPLACED = "replaced by another holder"
+    NOT_YET = "not let into its group yet"
     FAILED = "failed"
 
 
@@ -75,6 +76,8 @@ class CopyLoop:
                 self.step()
         except FencedError as error:
             self.ended, self.why = Outcome.REPLACED, reason_of(error)
+        except MemberNotReleased as error:
+            self.ended, self.why = Outcome.NOT_YET, reason_of(error)
         except Exception as error:
             self.ended, self.why = Outcome.FAILED, f"{type(error).__name__}: {reason_of(error)}"
             log.exception("%s/%d failed", self.lease.name, self.lease.slot)

@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import NewPartitions
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.clients import new_producer
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
 from gdsconsole.kafka.decoding import ValueDecoder
-from gdsconsole.kafka.errors import FencedError, TransientError
+from gdsconsole.kafka.errors import TransientError
 from gdsconsole.kafka.members import open_member
 from gdsconsole.kafka.runtime import Pipeline
 from gdsconsole.kafka.status import State
@@ -185,25 +184,6 @@ def test_records_deleted_before_they_were_read_are_counted(settings_of, fresh_to
     assert step.database.effects == ["a", "b", "f"]
 
 
-def test_a_second_member_of_the_same_slot_ends_the_first(settings_of, fresh_topic):
-    send(settings_of, fresh_topic, ["a"])
-    first, second = StoreStep(Database()), StoreStep(Database())
-    with running(settings_of, fresh_topic, first, group=fresh_topic) as old:
-        run_until(old, lambda: len(first.database.effects) == 1, "the first works")
-        with running(settings_of, fresh_topic, second, group=fresh_topic) as new:
-
-            def fenced() -> bool:
-                new.run_once()
-                try:
-                    old.run_once()
-                except FencedError:
-                    return True
-                return False
-
-            wait_until(fenced, 30, "the first is told", every_s=0)
-            assert new.snapshot().partitions == [f"{fresh_topic}-{n}" for n in range(3)]
-
-
 def test_a_long_backoff_never_gets_the_copy_evicted(kafka, fresh_topic):
     impatient = ClientSettings(
         kafka.bootstrap_servers, {"max.poll.interval.ms": "6000", "session.timeout.ms": "6000"}
@@ -226,31 +206,6 @@ def test_a_long_backoff_never_gets_the_copy_evicted(kafka, fresh_topic):
     assert sorted(step.database.effects) == sorted(sent)
 
 
-def test_a_restart_of_one_copy_moves_no_partition_of_another(settings_of, fresh_topic):
-    send(settings_of, fresh_topic, ["a", "b", "c"])
-    database = Database()
-    with running(settings_of, fresh_topic, StoreStep(database), group=fresh_topic) as steady:
-        with running(settings_of, fresh_topic, StoreStep(database), group=fresh_topic, slot=1) as other:
-
-            def shared() -> bool:
-                other.run_once()
-                steady.run_once()
-                return sorted(len(copy.snapshot().partitions) for copy in (steady, other)) == [1, 2]
-
-            wait_until(shared, 40, "the partitions are shared", every_s=0)
-            theirs = other.snapshot().partitions
-        rebalances = steady.snapshot().counters["rebalances"]
-        with running(settings_of, fresh_topic, StoreStep(database), group=fresh_topic, slot=1) as other:
-
-            def back() -> bool:
-                other.run_once()
-                steady.run_once()
-                return other.snapshot().partitions == theirs
-
-            wait_until(back, 20, "it has its partitions again", every_s=0)
-            assert steady.snapshot().counters["rebalances"] == rebalances
-
-
 def test_all_brokers_down_for_a_while(kafka, settings_of, topic_factory):
     topic, dlq = topic_factory(), topic_factory()
     send(settings_of, topic, [f"m{n}" for n in range(500)] + ["bad0"])
@@ -268,21 +223,3 @@ def test_all_brokers_down_for_a_while(kafka, settings_of, topic_factory):
         )
     assert len(step.database.effects) == len(set(step.database.effects)) == 1000
     assert sum(ends(settings_of, dlq)) == 2
-
-
-def test_a_partition_added_later_is_read_from_its_start(settings_of, fresh_topic, kafka_admin):
-    step = StoreStep(Database())
-    with running(settings_of, fresh_topic, step, group=fresh_topic) as pipeline:
-        run_until(pipeline, lambda: len(pipeline.snapshot().partitions) == 3, "three are held")
-        kafka_admin.create_partitions([NewPartitions(fresh_topic, 4)])[fresh_topic].result(30)
-        wait_until(lambda: send_to(settings_of, fresh_topic, 3, "late"), 30, "the producer knows the new one")
-        run_until(pipeline, lambda: step.database.effects == ["late"], "it is read", 30)
-
-
-def send_to(client: ClientSettings, topic: str, partition: int, value: str) -> bool:
-    """False where the producer's metadata doesn't have the partition yet."""
-    try:
-        send(client, topic, [value], partition=partition)
-    except KafkaException:
-        return False
-    return True

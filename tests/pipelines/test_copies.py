@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from gdsconsole.kafka.errors import FencedError
+from gdsconsole.kafka.errors import FencedError, MemberNotReleased
 from gdsconsole.kafka.status import Snapshot, State
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.copies import CopyLoop, Outcome
@@ -183,6 +183,18 @@ def test_a_member_that_was_fenced_commits_nothing(lab):
     at_turn(lab, 3, fenced)
     assert lab.run() is Outcome.REPLACED
     assert lab.runtime.closed == [False]
+
+
+def test_a_place_that_is_not_free_yet_is_left_for_a_later_try(lab):
+    def refused() -> None:
+        raise MemberNotReleased("the group still holds the place of this slot's last copy")
+
+    at_turn(lab, 1, refused)
+    assert lab.run() is Outcome.NOT_YET
+    assert lab.runtime.closed == [False]
+    assert lab.row.reason == "the group still holds the place of this slot's last copy"
+    assert not lab.row.is_held(lab.now)
+    assert services.missing_slots(now=lab.now) == [("alerting", 0)]
 
 
 def test_a_crash_closes_without_a_commit_and_frees_the_slot(lab):

@@ -35,6 +35,9 @@ examples:
 """
 # A holder that died elsewhere frees its slot when its lease is over; a little more than that.
 WAIT_FOR_SLOT_S = leases.TTL.total_seconds() + 5
+# By KIP-848 the place of a copy that was killed is free when its session is over: 45 s unless the brokers
+# are told otherwise.
+WAIT_FOR_MEMBER_S = 75
 
 
 class Command(BaseCommand):
@@ -123,19 +126,23 @@ class Command(BaseCommand):
             raise CommandError(f"{name} is {why}; `manage.py pipelines resume {name}` first")
         with stop_signals(signal.SIGTERM, signal.SIGINT) as signals:
             bound_waits()
-            deadline = time.monotonic() + WAIT_FOR_SLOT_S
+            began, patience_s = time.monotonic(), WAIT_FOR_SLOT_S
             said = False
             while not signals.asked:
                 for number in range(pipeline.copies) if slot is None else (slot,):
                     ran = run_copy(name, number, stop=lambda: "asked to stop" if signals.asked else "")
-                    if ran is not None:
+                    if ran is None:
+                        waits_for = _holders(pipeline, slot)
+                    elif ran.ended is Outcome.NOT_YET:
+                        waits_for, patience_s = ran.why, WAIT_FOR_MEMBER_S
+                    else:
                         flush()
                         self._finish(ran.ended, ran.why, name, number, as_json=as_json)
                         return
-                if time.monotonic() > deadline:
-                    raise CommandError(f"{name}: {_holders(pipeline, slot)}")
+                if time.monotonic() > began + patience_s:
+                    raise CommandError(f"{name}: {waits_for}")
                 if not said:
-                    sys.stderr.write(f"waiting: {_holders(pipeline, slot)}\n")
+                    sys.stderr.write(f"waiting: {waits_for}\n")
                     said = True
                 time.sleep(1)
 
