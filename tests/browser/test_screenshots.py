@@ -2,7 +2,7 @@
 
     GDS_SCREENSHOTS=docs/screenshots .venv/bin/pytest tests/browser/test_screenshots.py
 
-With the variable set, the pictures are kept there: those in docs/ are made so.
+With the variable set, the laptop's are kept there: those in docs/ are made so.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ PAGES = {
     "admin": "/admin/",
 }
 SIZES = {"laptop": (1440, 900), "phone": (390, 844)}
-SUFFIX = {"laptop": "", "phone": "-phone"}
 TRAFFIC = ["simulate", "--rate", "200", "--instances", "12", "--poison", "0.004", "--seed", "20"]
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -65,9 +64,9 @@ def addresses(console: RunningConsole) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
+def directory(tmp_path: Path, size: str) -> Path:
     wanted = os.environ.get("GDS_SCREENSHOTS")
-    chosen = ROOT / wanted if wanted else tmp_path
+    chosen = ROOT / wanted if wanted and size == "laptop" else tmp_path
     chosen.mkdir(parents=True, exist_ok=True)
     return chosen
 
@@ -100,5 +99,5 @@ def test_every_page_is_whole(
             page.wait_for_selector("#connection[data-state=live]")
         assert page.evaluate(OVERFLOW) == 0, f"{address} is wider than {width} px"
         assert wrong == [], address
-        page.screenshot(path=directory / f"{name}-{theme}{SUFFIX[size]}.png")
+        page.screenshot(path=directory / f"{name}-{theme}.png")
     page.close()
