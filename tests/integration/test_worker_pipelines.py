@@ -18,7 +18,7 @@ from gdsconsole.pipelines.models import PartitionProgress, PipelineCopy
 from tests.factories import by
 from tests.integration.processes import Parts, console_parts
 from tests.waiting import wait_until
-from topics.models import Alert, AlertEvent
+from topics.models import Alert, AlertEvent, Source
 from topics.seed import install_default_rules
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.django_db(transaction=True)]
@@ -117,9 +117,11 @@ def running(partitions: int = PARTITIONS) -> PipelineCopy | None:
 
 
 def assert_alerts_once(hot: list[str]) -> None:
-    instances = [alert.labels["instance_id"] for alert in Alert.objects.all()]
+    # The console's own alerts, of lag and of brokers, come and go with the test's load.
+    instances = [alert.labels["instance_id"] for alert in Alert.objects.filter(rule__source=Source.METRIC)]
     assert sorted(instances) == hot
-    fired = [event.alert.labels["instance_id"] for event in AlertEvent.objects.filter(state="firing")]
+    events = AlertEvent.objects.filter(state="firing", alert__rule__source=Source.METRIC)
+    fired = [event.alert.labels["instance_id"] for event in events]
     assert sorted(fired) == hot
 
 
@@ -222,11 +224,11 @@ def test_the_command_runs_a_copy_without_celery(parts, alerting, kafka):
     command = parts.manage("pipelines", "run", "alerting", "--json")
     wait_until(running, 60, "the command holds the partitions")
     second = parts.manage("pipelines", "run", "alerting", "--slot", "0")
+    wait_until(lambda: "waiting: slot 0 is held by" in second.said(), 30, "the second waits its turn")
     hot = send(kafka, 2_000, breaking=3)
     wait_until(lambda: alerting.lag() == 0, 60, "the group is at the end")
     command.signal(signal.SIGTERM)
     assert command.wait(25) == 0
     assert '"outcome": "drained"' in command.said()
-    wait_until(lambda: "waiting: slot 0 is held by" in second.said(), 10, "the second waits its turn")
     wait_until(lambda: (now := running()) is not None and now.pid == second.pid, 20, "the second takes over")
     assert_alerts_once(hot)

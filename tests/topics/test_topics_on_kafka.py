@@ -114,7 +114,12 @@ def test_what_kafka_cannot_do_is_refused_and_the_rest_is_done(names: Callable[..
     services.define_topic(name=name, partitions=5, **by())
     assert run("apply")[0] == 0
     services.define_topic(
-        name=name, partitions=3, replication_factor=2, min_insync_replicas=1, retention_ms=3_600_000
+        name=name,
+        partitions=3,
+        replication_factor=2,
+        min_insync_replicas=1,
+        retention_ms=3_600_000,
+        **by(),
     )
     code, out, _ = run("apply")
     assert code == 2
