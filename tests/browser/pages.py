@@ -18,7 +18,7 @@ from dlq import services as letters
 from gdsconsole.catalog import CATALOG
 from gdsconsole.context import ENTRIES
 from gdsconsole.pipelines import services as pipelines
-from tests.factories import make_dead_letter
+from tests.factories import make_broker_sample, make_dead_letter, make_group_sample, partition_sample
 from tests.overview.stored import Published, fire, make_rule, run_copy
 from topics.seed import install_guide_definitions
 
@@ -55,6 +55,7 @@ OTHERS = [
     Page("nothing there", _fixed("/nothing/there/")),
     Page("one dead letter", lambda: f"/dlq/{make_dead_letter().pk}/"),
     Page("one replay", _replay),
+    Page("one group", _fixed("/lag/gds-late/")),
     Page("one alert", lambda: fire("prod-db-09", now=timezone.now()).get_absolute_url()),
     Page("one topic", _fixed("/topics/gds.metrics.production/")),
 ]
@@ -78,8 +79,13 @@ def fill(published: Published, *, now: datetime) -> None:
         run_copy(name, now=now, rate_in=40.0)
     pipelines.pause(name="dlq-index", actor="olga", now=now)
     pipelines.halt(name="alerting", reason="30 of 30 records were dead letters", now=now)
-    late = {"group": "gds-late", "status": "slow", "total_lag": 43_500, "unknown_partitions": 1}
-    published("lag.sampled", "gds-late", late)
+    late = {"group": "gds-late", "status": "slow", "total_lag": 43_500}
+    published("lag.sampled", "gds-late", {**late, "unknown_partitions": 1})
+    for minutes in range(3):
+        at = now - timedelta(minutes=minutes)
+        partitions = [partition_sample(lag=43_500, committed=100, end=43_600, status="slow")]
+        make_group_sample(**late, sampled_at=at, reason="not catching up", partitions=partitions)
+        make_broker_sample(sampled_at=at, live=2, expected=3, under_replicated=4)
     published(
         "brokers.sampled", "cluster", {"brokers": 2, "expected": 3, "under_replicated": 4, "leaderless": 0}
     )
