@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.contrib.auth.models import User
-from django.test import Client
-from django.utils import timezone
 
-from tests.browser import driving, pages
+from tests.browser import pages
 from tests.browser.accessibility import violations
-from tests.overview.stored import Published
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with driving.chrome() as browser:
-        yield browser
-
-
-@pytest.fixture
-def session_cookie(live_server: Any, redis_url: str, settings: Any) -> dict[str, str]:
-    """Of somebody who may see every page of a console that has something to show."""
-    now = timezone.now()
-    pages.fill(Published(redis_url, now), now=now)
-    client = Client()
-    client.force_login(User.objects.create_superuser("root"))
-    name = settings.SESSION_COOKIE_NAME
-    return {"name": name, "value": client.cookies[name].value, "url": live_server.url}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

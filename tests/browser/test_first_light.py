@@ -38,12 +38,6 @@ WATCH = """([part, text]) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with driving.chrome() as browser:
-        yield browser
-
-
 @pytest.fixture
 def wrong() -> list[str]:
     """What goes wrong in the page; a test that takes its server away removes what it caused."""
