@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import NamedTuple
+from itertools import islice
+from sys import intern
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
@@ -19,8 +21,8 @@ from topics.models import MetricSeries, StreamPartition
 from topics.rules import fingerprint
 from topics.telemetry import Metric
 
-# About 50 MB of names. Beyond that the ids are asked for again.
-SERIES_KEPT = 100_000
+# About 50 MB of names. Beyond that the ids of those known longest are asked for again.
+SERIES_KEPT = 200_000
 _CHUNK = 500
 
 
@@ -36,21 +38,17 @@ class SeriesKey(NamedTuple):
 
 def keys_of(records: Sequence[Record], metrics: Sequence[Metric]) -> list[SeriesKey]:
     """The series of each metric. The environment is the tag's; a message without one has its topic's."""
-    make = SeriesKey._make
-    found = []
-    for record, metric in zip(records, metrics, strict=True):
-        tags = metric.tags
-        found.append(
-            make(
-                (
-                    metric.database_type,
-                    metric.instance_id,
-                    metric.metric_name,
-                    tags.get("environment") or _environment_of(record.topic() or ""),
-                    tags.get("tenant_id", ""),
-                )
-            )
+    # Plain tuples, which equal named ones and are made in half the time.
+    found: list[Any] = [
+        (
+            metric.database_type,
+            metric.instance_id,
+            metric.metric_name,
+            metric.tags.get("environment") or _environment_of(record.topic() or ""),
+            metric.tags.get("tenant_id", ""),
         )
+        for record, metric in zip(records, metrics, strict=True)
+    ]
     return found
 
 
@@ -60,6 +58,7 @@ class SeriesIndex:
     def __init__(self, *, kept: int = SERIES_KEPT) -> None:
         self._ids: dict[SeriesKey, int] = {}
         self._kept = kept
+        self._is_loaded = False
 
     def ids(self, keys: Sequence[SeriesKey]) -> list[int]:
         """The id of each. Call it outside the transaction that uses them."""
@@ -71,12 +70,15 @@ class SeriesIndex:
 
     def _learn(self, keys: set[SeriesKey]) -> None:
         _refuse_in_transaction()
-        if len(self._ids) + len(keys) > self._kept:
-            self._ids.clear()
+        if not self._is_loaded:
+            self._load()
+            self._is_loaded = True
+        missing = [key for key in keys if key not in self._ids]
+        self._make_room(len(missing), keys)
         # In one order everywhere: two copies that meet new series at once must not wait for each other.
-        missing = sorted((_named(key), key) for key in keys if key not in self._ids)
-        for start in range(0, len(missing), _CHUNK):
-            chunk = missing[start : start + _CHUNK]
+        named = sorted((_named(key), key) for key in missing)
+        for start in range(0, len(named), _CHUNK):
+            chunk = named[start : start + _CHUNK]
             names = [name for name, _ in chunk]
             stored = _stored_series(names)
             new = [(name, key) for name, key in chunk if name not in stored]
@@ -84,7 +86,20 @@ class SeriesIndex:
                 rows = [MetricSeries(fingerprint=name, **_clean(key)._asdict()) for name, key in new]
                 MetricSeries.objects.bulk_create(rows, ignore_conflicts=True)
                 stored = _stored_series(names)
-            self._ids |= {key: stored[name] for name, key in chunk}
+            self._ids |= {_shared(key): stored[name] for name, key in chunk}
+
+    def _load(self) -> None:
+        """The newest, in one query: one by one, a start would ask for each of them."""
+        newest = MetricSeries.objects.order_by("-pk").values_list(*SeriesKey._fields, "pk")
+        for *fields, found in newest[: self._kept // 2].iterator():
+            self._ids[_shared(SeriesKey._make(fields))] = found
+
+    def _make_room(self, count: int, needed: set[SeriesKey]) -> None:
+        """Forget the half that is known longest where these would be too many; none that is needed now."""
+        if len(self._ids) + count > self._kept:
+            for key in list(islice(self._ids, len(self._ids) // 2)):
+                if key not in needed:
+                    del self._ids[key]
 
 
 def origin_ids(partitions: Sequence[PartitionId]) -> dict[PartitionId, int]:
@@ -101,6 +116,11 @@ def origin_ids(partitions: Sequence[PartitionId]) -> dict[PartitionId, int]:
 def without_nul(text: str) -> str:
     """PostgreSQL's text can't hold it, JSON's can."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _shared(key: SeriesKey) -> SeriesKey:
+    """The key of names that other keys have too: of 100 metrics of an instance, its name is there once."""
+    return SeriesKey._make(map(intern, key))
 
 
 def _stored_series(names: Iterable[str]) -> dict[str, int]:

@@ -8,9 +8,10 @@ writing rows costs twice as much. SQLite takes an executemany.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 
 import msgspec
 from django.db import connection, transaction
@@ -35,9 +36,11 @@ _EARLIEST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LATEST = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 # A row of seven columns: before each value its length in bytes. What JSON is stored as has a version, 1.
 _HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
+_PIECE = 500
 _TRAILER = struct.pack(">h", -1)
 _pack_row = struct.Struct(">h iiiqii iqiqid ib").pack
 _encode = msgspec.json.Encoder().encode
+_NUL = b"\\u0000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,63 +70,80 @@ def write_points(*, points: Points, now: datetime, known: bool = False) -> None:
 
 
 def _insert(points: Points, now: datetime, *, known: bool) -> None:
-    stored_at = _as_text(now)
-    rows = [
-        (origin, offset, series, _as_text(metric.timestamp), stored_at, metric.value, _tags(metric).decode())
-        for origin, offset, series, metric in zip(
-            points.origins, points.offsets, points.series, points.metrics, strict=True
-        )
-    ]
+    metrics = points.metrics
+    (stored_at,) = _as_texts([now])
+    # Columns, because loops inside C cost a third of a loop over rows.
+    rows = zip(
+        points.origins,
+        points.offsets,
+        points.series,
+        _as_texts([_in_utc(metric.timestamp) for metric in metrics]),
+        repeat(stored_at),
+        [metric.value for metric in metrics],
+        map(bytes.decode, _tags(metrics)),
+        strict=False,
+    )
     # The wrapped cursor would keep a second list of the rows.
     with connection.wrap_database_errors:
         connection.connection.executemany(_INSERT + _IF_NEW if known else _INSERT, rows)
 
 
 def _copy(points: Points, now: datetime, *, known: bool) -> None:
-    packed = _packed(points, now)
     with connection.cursor() as cursor:
         if known:
             cursor.execute(_STAGE)
         copied_to = _COPY.format(table=_STAGING if known else _TABLE)
         with connection.wrap_database_errors, cursor.copy(copied_to) as copy:
-            copy.write(packed)
+            for packed in _packed(points, now):
+                copy.write(packed)
         if known:
             cursor.execute(_UNSTAGE + _IF_NEW)
 
 
-def _packed(points: Points, now: datetime) -> bytes:
+def _packed(points: Points, now: datetime) -> Iterator[bytes]:
+    """In pieces: the server takes in one while the next is packed."""
     stored = (now - _EPOCH) // _MICROSECOND
-    parts = [_HEADER]
-    for origin, offset, series, metric in zip(
-        points.origins, points.offsets, points.series, points.metrics, strict=True
-    ):
-        at = (metric.timestamp - _EPOCH) // _MICROSECOND
+    times = [(metric.timestamp - _EPOCH) // _MICROSECOND for metric in points.metrics]
+    for at in (min(times), max(times)):
         if not _EARLIEST <= at <= _LATEST:
-            raise _beyond(metric.timestamp)
-        tags = _tags(metric)
-        size = len(tags) + 1
-        value = metric.value
+            raise _beyond(points.metrics[times.index(at)].timestamp)
+    tags_of = _tags(points.metrics)
+    columns = zip(points.origins, points.offsets, points.series, times, points.metrics, tags_of, strict=True)
+    parts = [_HEADER]
+    for origin, offset, series, at, metric, tags in columns:
+        size, value = len(tags) + 1, metric.value
         parts.append(_pack_row(7, 4, origin, 8, offset, 4, series, 8, at, 8, stored, 8, value, size, 1))
         parts.append(tags)
+        if len(parts) >= _PIECE:
+            yield b"".join(parts)
+            parts.clear()
     parts.append(_TRAILER)
-    return b"".join(parts)
+    yield b"".join(parts)
 
 
-def _as_text(at: datetime) -> str:
-    """As Django writes times into SQLite."""
-    if at.tzinfo is not UTC:
-        try:
-            at = at.astimezone(UTC)
-        except OverflowError:
-            raise _beyond(at) from None
-    return str(at.replace(tzinfo=None))
+def _as_texts(times: list[datetime]) -> list[str]:
+    """As Django writes times into SQLite, of times in UTC; isoformat() takes seven times as long."""
+    return _encode(times).decode()[2:-3].replace("T", " ").split('Z","')
 
 
-def _tags(metric: Metric) -> bytes:
-    encoded = _encode(metric.tags)
-    if b"\\u0000" in encoded:
-        encoded = _encode({without_nul(name): without_nul(tag) for name, tag in metric.tags.items()})
-    return encoded
+def _in_utc(at: datetime) -> datetime:
+    if at.tzinfo is UTC:
+        return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise _beyond(at) from None
+
+
+def _tags(metrics: Sequence[Metric]) -> list[bytes]:
+    """As JSON, without what PostgreSQL's can't hold."""
+    encoded = [_encode(metric.tags) for metric in metrics]
+    if _NUL not in b"".join(encoded):
+        return encoded
+    return [
+        _encode({without_nul(name): without_nul(tag) for name, tag in metric.tags.items()})
+        for metric in metrics
+    ]
 
 
 def _beyond(at: datetime) -> OutOfRange:

@@ -218,6 +218,14 @@ def test_series_are_known_again_after_too_many(django_assert_num_queries: Any) -
     assert MetricSeries.objects.count() == 5
 
 
+def test_a_copy_that_starts_reads_all_series_at_once(django_assert_num_queries: Any) -> None:
+    keys = [SeriesKey("postgresql", f"db-{n}", "cpu", "production", "") for n in range(50)]
+    ids = SeriesIndex().ids(keys)
+    started = SeriesIndex()
+    with django_assert_num_queries(1):
+        assert started.ids(keys) == ids
+
+
 def test_two_copies_meet_the_same_new_series() -> None:
     key = SeriesKey("postgresql", "db-1", "cpu", "production", "")
     assert SeriesIndex().ids([key, key]) == SeriesIndex().ids([key, key])
