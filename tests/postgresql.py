@@ -43,11 +43,13 @@ def install() -> Path | None:
 class PostgresqlServer:
     """One server on a loopback port, its data in a temporary directory that ends with it.
 
-    It refuses to run as root, so then it runs as the package's user.
+    It refuses to run as root, so then it runs as the package's user. Unless it `is_durable`, what it
+    says is written may not outlive the machine.
     """
 
-    def __init__(self, programs: Path, port: int) -> None:
+    def __init__(self, programs: Path, port: int, *, is_durable: bool = False) -> None:
         self.port = port
+        self._is_durable = is_durable
         self._programs = programs
         self._directory = Path(tempfile.mkdtemp(prefix="gdsconsole-postgresql-"))
         self._identity: dict[str, Any] = {}
@@ -68,8 +70,7 @@ class PostgresqlServer:
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": "",
-            # What a test writes need not outlive the machine.
-            "fsync": "off",
+            "fsync": "on" if self._is_durable else "off",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self._directory / "log").open("wb") as log:
