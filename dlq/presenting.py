@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypedDict
 
-from dlq.content import text_or_base64
 from dlq.models import DeadLetter, DeadLetterEvent
+from gdsconsole.content import text_or_base64
 
 
 class LetterRow(TypedDict):

@@ -14,11 +14,12 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
 from dlq import reading
-from dlq.content import one_line, preview
 from dlq.decisions import REPLAY_LIMIT
 from dlq.filters import ANY, STATE_CHOICES, WAITING, DeadLetterFilter, filtered
 from dlq.models import OPEN_STATES, DeadLetter, ReplayItem, ReplayRun
 from dlq.services import discard_refusal, replay_refusal
+from gdsconsole.content import one_line, preview
+from topics.models import TopicDefinition
 
 PAGE_ROWS = 50
 HEADER_CHARACTERS = 200
@@ -100,6 +101,9 @@ def letter(request: HttpRequest, pk: int) -> HttpResponse:
         "events": found.events.order_by("-pk"),
         "replay": newest,
         "sentence": reading.sentence(found),
+        "origin_is_declared": found.offset is not None
+        and found.partition is not None
+        and TopicDefinition.objects.filter(name=found.topic or "").exists(),
         "same_cause": DeadLetter.objects.open().filter(cause=found.cause).exclude(pk=found.pk).count(),
         "expires_soon": reading.expires_soon(found, now=timezone.now()),
         "expiry_title": reading.expiry_title(found, now=timezone.now()),

@@ -14,7 +14,6 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from dlq import services
-from dlq.content import one_line
 from dlq.filters import WAITING, filter_names, filtered
 from dlq.models import DeadLetter, ReplayItem
 from dlq.presenting import letter_detail, letter_row
@@ -22,6 +21,7 @@ from dlq.services import NothingDone, Refusal
 from dlq.tasks import enqueue_replay
 from dlq.waiting import wait_for
 from gdsconsole.audit.actors import command_actor
+from gdsconsole.content import one_line
 from gdsconsole.live.publish import flush
 
 EXAMPLES = """

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from dlq.content import PREVIEW_BYTES, hex_dump, one_line, preview, text_or_base64
 from dlq.models import pack_headers, unpack_headers
+from gdsconsole.content import PREVIEW_BYTES, hex_dump, one_line, preview, text_or_base64
 
 
 def test_text_json_and_hex_of_a_value() -> None:
