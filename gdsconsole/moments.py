@@ -22,12 +22,12 @@ class MomentField(forms.CharField):
         if not text:
             return None
         span = _SPAN.fullmatch(text)
-        if span is not None:
-            return timezone.now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
         try:
+            if span is not None:
+                return timezone.now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
             # A plus sign that wasn't encoded in a URL comes as a space.
             moment = parse_datetime(text.replace(" ", "+") if "T" in text else text)
-        except ValueError:
+        except (ValueError, OverflowError):
             moment = None
         if moment is None:
             raise forms.ValidationError(
