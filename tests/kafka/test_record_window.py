@@ -11,10 +11,12 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
-from gdsconsole.kafka import record_window
+from gdsconsole.kafka import record_reader, record_window
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic
+from gdsconsole.kafka.groups import read_log_ranges
 from gdsconsole.kafka.record_window import RecordWindow, read_window
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
 
@@ -86,8 +88,11 @@ def test_the_end_of_a_transaction_is_no_record_and_its_marker_no_reason_to_wait(
         producer.produce(numbered, value, partition=1)
         producer.flush(30)
         settle(30)
+    # 100 aborted, 101 its marker, 102 kept, 103 its marker, which comes a moment after the commit.
+    wait_until(
+        lambda: read_log_ranges(client, [(numbered, 1)])[numbered, 1].stable_end == 104, 20, "it is over"
+    )
     started = time.monotonic()
-    # 100 aborted, 101 its marker, 102 kept, 103 its marker.
     window = read_window(client, numbered, 1, first=99, last=500, budget_s=30)
     assert [record.value() for record in window.records] == [b"99", b"kept"]
     assert window.is_whole
@@ -98,7 +103,6 @@ def test_a_window_of_large_records_ends_before_memory_does(
     client: ClientSettings, topic_factory: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record_window, "MOST_BYTES", 1_000_000)
-    monkeypatch.setattr(record_window, "_BATCH", 2)
     topic = topic_factory(partitions=2)
     fill(client, topic, [b"x" * 300_000] * 20)
     window = read_window(client, topic, 1, first=0, last=19, budget_s=60)
@@ -116,7 +120,7 @@ def test_nothing_is_committed_and_no_group_is_left(
 ) -> None:
     read_window(client, numbered, 1, first=0, last=99, budget_s=20)
     groups = kafka_admin.list_consumer_groups(request_timeout=20).result(30)
-    assert record_window.GROUP_ID not in {group.group_id for group in groups.valid}
+    assert record_reader.GROUP_ID not in {group.group_id for group in groups.valid}
 
 
 @pytest.mark.parametrize(("topic", "partition"), [("gds.tests.nowhere", 0), (None, 7)])
