@@ -101,9 +101,7 @@ def letter(request: HttpRequest, pk: int) -> HttpResponse:
         "events": found.events.order_by("-pk"),
         "replay": newest,
         "sentence": reading.sentence(found),
-        "origin_is_declared": found.offset is not None
-        and found.partition is not None
-        and TopicDefinition.objects.filter(name=found.topic or "").exists(),
+        "origin_is_declared": TopicDefinition.objects.filter(name=found.topic or "").exists(),
         "same_cause": DeadLetter.objects.open().filter(cause=found.cause).exclude(pk=found.pk).count(),
         "expires_soon": reading.expires_soon(found, now=timezone.now()),
         "expiry_title": reading.expiry_title(found, now=timezone.now()),

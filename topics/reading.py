@@ -18,10 +18,14 @@ TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`live` is None, and `error` says why in a line, where the cluster did not answer."""
+    """`live` is None where the cluster did not answer, and `failure` says why."""
 
     live: LiveTopics | None
-    error: str
+    failure: KafkaUnavailable | None = None
+
+    @property
+    def error(self) -> str:
+        return str(self.failure) if self.failure is not None else ""
 
 
 _lock = threading.Lock()
@@ -40,8 +44,8 @@ def cluster_now() -> Reading:
             if time.monotonic() - at < FRESH_S and (address, asked) == (settings.bootstrap_servers, names):
                 return reading
         try:
-            reading = Reading(topic_admin.describe_topics(settings, names, timeout_s=TIMEOUT_S), "")
+            reading = Reading(topic_admin.describe_topics(settings, names, timeout_s=TIMEOUT_S))
         except KafkaUnavailable as error:
-            reading = Reading(None, str(error))
+            reading = Reading(None, error)
         _kept = (time.monotonic(), settings.bootstrap_servers, names, reading)
         return reading

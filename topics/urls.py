@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from topics import alert_views, views
+from topics import alert_views, message_views, views
 
 app_name = "topics"
 urlpatterns = [
@@ -14,4 +14,7 @@ urlpatterns = [
     path("rules/", alert_views.rules, name="rules"),
     path("topics/", views.topics, name="topics"),
     path("topics/<str:name>/", views.topic, name="topic"),
+    path("topics/<str:name>/messages/", message_views.messages, name="messages"),
+    path("topics/<str:name>/messages/<int:partition>/<int:offset>/", message_views.message, name="message"),
+    path("topics/<str:name>/messages/<int:partition>/<int:offset>/value/", message_views.value, name="value"),
 ]

@@ -15,6 +15,7 @@ from dlq.history import Unwritten, Written, record_unwritten, record_written
 from dlq.models import DeadLetter, ReplayItem, ReplayRun, pack_headers
 from gdsconsole.access import ROLES, sync_roles
 from tests.factories import make_dead_letter
+from topics.models import TopicDefinition
 
 pytestmark = pytest.mark.django_db
 
@@ -347,6 +348,14 @@ class TestDeciding:
         assert "2 of 2 settled: 1 replayed, 1 could not be written" in page
         assert "gds.metrics.production[2]@812" in page
         assert "too large for its topic" in page
+
+
+def test_the_original_is_linked_where_its_topic_is_declared(reviewer: Client) -> None:
+    letter = make_dead_letter(partition=3, offset=17)
+    address = f"/topics/{letter.topic}/messages/3/17/"
+    assert address not in text_of(reviewer.get(f"/dlq/{letter.pk}/"))
+    TopicDefinition.objects.create(name=letter.topic)
+    assert address in text_of(reviewer.get(f"/dlq/{letter.pk}/"))
 
 
 def test_the_admin_only_looks(client_of: Callable[[str], Client]) -> None:

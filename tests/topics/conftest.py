@@ -11,6 +11,7 @@ from django.test import Client
 
 from gdsconsole.access import sync_roles
 from gdsconsole.kafka.cluster import Partition
+from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.kafka.topic_admin import LiveProperty, LiveTopic, LiveTopics, Origin
 from topics.models import TopicDefinition
 from topics.reading import Reading
@@ -43,8 +44,9 @@ def cluster_is(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def say(*topics: LiveTopic, error: str = "", brokers: int = 3, others: tuple[str, ...] = ()) -> None:
         found = {topic.name: topic for topic in topics}
         live = LiveTopics("cluster", brokers, found, frozenset({*found, *others}))
-        reading = Reading(None if error else live, error)
-        monkeypatch.setattr("topics.views.cluster_now", lambda: reading)
+        reading = Reading(None, KafkaUnavailable("kafka:9092", error)) if error else Reading(live)
+        for reader in ("topics.views", "topics.messages"):
+            monkeypatch.setattr(f"{reader}.cluster_now", lambda: reading)
 
     return say
 

@@ -30,7 +30,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[int, int]]
 
         def read(settings: Any, topic: str, partition: int, *, first: int, last: int, budget_s: float) -> Any:
             asked.append((first, last))
-            return RecordWindow(waiting.pop(0), is_whole, 0)
+            return RecordWindow(waiting.pop(0), is_whole, 0, 10**6)
 
         monkeypatch.setattr(story, "read_window", read)
         return asked
