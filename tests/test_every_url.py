@@ -6,7 +6,7 @@ And a crawl: nobody is shown a link that leads to a refusal, or nowhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import unescape
@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from confluent_kafka import Producer
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.db import transaction
@@ -33,6 +34,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.kafka, pytest.mark.redis]
 ANONYMOUS, OUTSIDER = "anonymous", "outsider"
 EVERY_ROLE = (ANONYMOUS, OUTSIDER, *ROLES)
 METHODS = ("get", "head", "post", "put", "patch", "delete")
+
+TOPIC = "gds.metrics.production"
 
 ALL = frozenset(EVERY_ROLE)
 SIGNED_IN = ALL - {ANONYMOUS}
@@ -85,7 +88,14 @@ TABLE: dict[str, Row] = {
     "alerts/<int:pk>/story/": Row("/alerts/{alert}/story/", get=VIEWERS),
     "rules/": Row("/rules/", get=VIEWERS),
     "topics/": Row("/topics/", get=VIEWERS),
-    "topics/<str:name>/": Row("/topics/gds.metrics.production/", get=VIEWERS),
+    "topics/<str:name>/": Row(f"/topics/{TOPIC}/", get=VIEWERS),
+    "topics/<str:name>/messages/": Row(f"/topics/{TOPIC}/messages/", get=VIEWERS),
+    "topics/<str:name>/messages/<int:partition>/<int:offset>/": Row(
+        f"/topics/{TOPIC}/messages/0/0/", get=VIEWERS
+    ),
+    "topics/<str:name>/messages/<int:partition>/<int:offset>/value/": Row(
+        f"/topics/{TOPIC}/messages/0/0/value/", get=VIEWERS
+    ),
     "pipelines/": Row("/pipelines/", get=VIEWERS),
     "pipelines/<slug:name>/pause/": Row("/pipelines/alerting/pause/", post=OPERATORS),
     "pipelines/<slug:name>/resume/": Row("/pipelines/alerting/resume/", post=OPERATORS),
@@ -174,8 +184,21 @@ def expected(row: Row, method: str, role: str) -> str:
     return "refused" if allowed else "not served"
 
 
+@pytest.fixture
+def record(kafka: Any, topic_factory: Callable[..., str]) -> None:
+    """The first record of the topic's first partition; whoever may look finds it."""
+    topic_factory(TOPIC, partitions=1)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer.produce(TOPIC, b"{}", b"postgresql:prod-db-01")
+    assert producer.flush(20) == 0
+
+
 @pytest.mark.parametrize("route", TABLE)
-def test_who_may_send_what(route: str, clients: dict[str, Client], things: dict[str, str]) -> None:
+def test_who_may_send_what(
+    route: str, clients: dict[str, Client], things: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    if "/messages/" in route:
+        request.getfixturevalue("record")
     row = TABLE[route]
     path = row.path.format(**things)
     data = {name: value.format(**things) for name, value in row.data.items()}
