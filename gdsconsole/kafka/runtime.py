@@ -87,6 +87,7 @@ class Pipeline:
         self._clock = clock
         self._limit = self._policies.batch.maximum
         self._topics: list[str] = []
+        self._is_given = False
         self._draining = False
         self._trouble: tuple[str, float] = ("", 0.0)
         self._fatal: KafkaError | None = None
@@ -133,10 +134,12 @@ class Pipeline:
         )
 
     def subscribe(self, topics: Sequence[str]) -> None:
-        """Read these topics from now on; a list that hasn't changed costs nothing."""
+        """Read these topics from now on. To be called again now and then, which costs nothing."""
         wanted = sorted(set(topics))
         if wanted == self._topics:
-            return
+            if not self._has_others():
+                return
+            self._source.unsubscribe()
         self._topics = wanted
         log.info("%s reads %s", self.group, ", ".join(wanted) or "no topic")
         if wanted:
@@ -146,6 +149,17 @@ class Pipeline:
             )
         else:
             self._source.unsubscribe()
+
+    def _has_others(self) -> bool:
+        """Whether the first assignment is of other topics than were asked for; said once.
+
+        A static member that starts again within its session is given what it had, and no rebalance comes
+        of it: a topic that is new since then would never be read. It has to join anew.
+        """
+        if self._is_given or not self._assignment.known:
+            return False
+        self._is_given = True
+        return {held.place[0] for held in self._assignment.partitions} != set(self._topics)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Run until `stop()` or a halt, then commit and close; an error closes without a commit."""

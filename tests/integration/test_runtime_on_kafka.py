@@ -223,3 +223,23 @@ def test_all_brokers_down_for_a_while(kafka, settings_of, topic_factory):
         )
     assert len(step.database.effects) == len(set(step.database.effects)) == 1000
     assert sum(ends(settings_of, dlq)) == 2
+
+
+def test_a_member_that_comes_back_within_its_session_reads_the_topics_it_asks_for_now(
+    settings_of, topic_factory
+):
+    old, new = topic_factory(), topic_factory()
+    step = StoreStep(Database())
+    with running(settings_of, old, step, group=old) as pipeline:
+        run_until(pipeline, lambda: len(pipeline.snapshot().partitions) == 3, "it holds the old topic")
+    send(settings_of, new, ["a", "b", "c"])
+    with running(settings_of, old, step, group=old) as pipeline:
+        pipeline.subscribe([old, new])
+
+        def is_all_read() -> bool:
+            # As the loop around it does with every renewal of its lease.
+            pipeline.subscribe([old, new])
+            return sorted(step.database.effects) == ["a", "b", "c"]
+
+        run_until(pipeline, is_all_read, "the new topic is read", timeout_s=20)
+        assert len(pipeline.snapshot().partitions) == 6
