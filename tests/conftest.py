@@ -24,7 +24,6 @@ from gdsconsole.celery import app as celery_app
 from gdsconsole.devstack import jars, java, ports
 from gdsconsole.devstack.kafka_cluster import BrokerPorts, ClusterLayout, KafkaCluster
 from gdsconsole.devstack.redis_server import RedisServer
-from tests import chromium
 from tests.postgresql import PostgresqlServer
 from tests.postgresql import find as find_postgresql
 from tests.running_console import RunningConsole
@@ -71,17 +70,6 @@ def _audit_log_can_be_emptied() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseDatabaseOperations, "execute_sql_flush", without_triggers)
         yield
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """What pytest-playwright starts: the installed Chromium, which `make test` sees to."""
-    found = chromium.find()
-    if found is None:
-        pytest.skip("no Chromium here; `python -m tests.chromium` installs one")
-    # The browser's loop runs in the test's thread, where Django would refuse to touch the database.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    return {**browser_type_launch_args, "executable_path": str(found), "args": chromium.FLAGS}
 
 
 @pytest.fixture(scope="session")

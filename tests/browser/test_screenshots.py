@@ -12,14 +12,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser
 
 from gdsconsole.env import ROOT
 from tests.browser.driving import log_in, watch
 from tests.running_console import RunningConsole
 from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.console, pytest.mark.browser]
 
@@ -31,6 +34,7 @@ PAGES = {
     "rules": "/rules/",
     "topics": "/topics/",
     "topic": "/topics/gds.metrics.production/",
+    "messages": "/topics/gds.metrics.production/messages/",
     "pipelines": "/pipelines/",
     "dead-letters": "/dlq/",
     "dead-letter": "/dlq/{letter}/",
@@ -74,7 +78,7 @@ def directory(tmp_path: Path, size: str) -> Path:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_is_whole(
-    browser: Browser,
+    chrome: Browser,
     console: RunningConsole,
     addresses: dict[str, str],
     directory: Path,
@@ -82,7 +86,7 @@ def test_every_page_is_whole(
     size: str,
 ) -> None:
     width, height = SIZES[size]
-    page = browser.new_page(
+    page = chrome.new_page(
         base_url=console.url,
         color_scheme=theme,  # type: ignore[arg-type]
         reduced_motion="reduce",
