@@ -85,6 +85,9 @@ class Parts:
     def manage(self, *words: str) -> Part:
         return self._start([str(ROOT / "manage.py"), *words], words[0])
 
+    def module(self, name: str, *words: str) -> Part:
+        return self._start(["-m", name, *words], words[0] if words else name)
+
     def end(self) -> None:
         for part in reversed(self._started):
             part.end()

@@ -1,0 +1,147 @@
+"""A stream of metrics, the groups that read it, and whether each record became what it had to, once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+from dlq.models import DeadLetter
+from gdsconsole.devstack.kafka_cluster import KafkaCluster
+from gdsconsole.kafka.dead_letters import decode
+from tests.integration.processes import Part, Parts, console_parts
+from tests.integration.traffic import Acknowledged, Place, Traffic
+from tests.waiting import wait_until
+from topics.models import Alert, AlertEvent, MetricPoint
+from topics.seed import install_default_rules
+
+PARTITIONS = 12
+DLQ_PARTITIONS = 3
+
+
+class Stream:
+    """Topics and groups of its own, so that no test before or beside this one is in its groups.
+
+    The database is the test's, which must be one that other processes see.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaCluster,
+        topic_factory: Callable[..., str],
+        parts: Parts,
+        *,
+        organization: str,
+        seed: int,
+    ) -> None:
+        self._kafka = kafka
+        self._parts = parts
+        self._organization = organization
+        self._copies: dict[str, Part] = {}
+        self.metrics = topic_factory(f"{organization}.metrics.production", partitions=PARTITIONS)
+        self.dead = topic_factory(f"{organization}.metrics.dlq", partitions=DLQ_PARTITIONS)
+        topic_factory(f"{organization}.alerts.production", partitions=3)
+        self.traffic = Traffic(kafka.bootstrap_servers, self.metrics, seed=seed)
+        install_default_rules()
+
+    @property
+    def acknowledged(self) -> Acknowledged:
+        return self.traffic.acknowledged
+
+    def group(self, name: str) -> str:
+        return f"{self._organization}-{name}"
+
+    def start(self, name: str, *words: str) -> Part:
+        """Start the copy of a pipeline; the words are those of `tests.integration.lives`."""
+        part = self._parts.module("tests.integration.lives", name, self.group(name), *words)
+        self._copies[name] = part
+        return part
+
+    def drain(self) -> None:
+        """Stop every copy in an orderly way, once each group is at the end of what it reads."""
+        for name in sorted(self._copies, key="dlq-index".__eq__):
+            wait_until(lambda name=name: self.lag(name) == 0, 90, f"{name} is at the end", every_s=0.2)
+        for part in self._copies.values():
+            part.signal(signal.SIGTERM)
+        for name, part in self._copies.items():
+            assert part.wait(30) == 0, f"{name}: {part.said()[-2_000:]}"
+
+    def lag(self, name: str) -> int | None:
+        """How far the group's commits are from the ends of its partitions; None where it has none."""
+        topic, count = (self.dead, DLQ_PARTITIONS) if name == "dlq-index" else (self.metrics, PARTITIONS)
+        parts = [TopicPartition(topic, number) for number in range(count)]
+        with self._consumer(self.group(name)) as consumer:
+            committed = [part.offset for part in consumer.committed(parts, timeout=10)]
+            ends = [consumer.get_watermark_offsets(part, timeout=10)[1] for part in parts]
+        return None if min(committed) < 0 else sum(ends) - sum(committed)
+
+    def faults(self) -> dict[str, int]:
+        """How many effects are missing, and how many there are too many; empty where all is well."""
+        told = self.acknowledged
+        points = MetricPoint.objects.values_list("origin__partition", "offset", "value")
+        fired = AlertEvent.objects.filter(state="firing").select_related("alert")
+        found: dict[str, tuple[Iterable[Hashable], Iterable[Hashable]]] = {
+            "points": ([(*place, value) for place, value in told.values.items()], points),
+            "alerts": (told.breaking, [alert.labels["instance_id"] for alert in Alert.objects.all()]),
+            "firing events": (told.breaking, [event.alert.labels["instance_id"] for event in fired]),
+            "dead letters": (told.poison, DeadLetter.objects.values_list("partition", "offset")),
+        }
+        written = self._dead_letters()
+        for name in ("alerting", "warehouse"):
+            found[f"dead letters of {name}"] = (told.poison, written[self.group(name)])
+        return dict(_faults(found))
+
+    def _dead_letters(self) -> Mapping[str, set[Place]]:
+        """What each group wrote. One that is written again after a crash is one: the index says so."""
+        written: dict[str, set[Place]] = defaultdict(set)
+        parts = [TopicPartition(self.dead, number, OFFSET_BEGINNING) for number in range(DLQ_PARTITIONS)]
+        with self._consumer(str(uuid.uuid4())) as consumer:
+            left = sum(consumer.get_watermark_offsets(part, timeout=10)[1] for part in parts)
+            consumer.assign(parts)
+            while left:
+                for record in consumer.consume(1_000, 1.0):
+                    assert record.error() is None, record.error()
+                    letter = decode(record)
+                    assert letter.topic == self.metrics
+                    written[letter.group].add((letter.partition or 0, letter.offset or 0))
+                    left -= 1
+        return written
+
+    @contextmanager
+    def _consumer(self, group: str) -> Iterator[Consumer]:
+        consumer = Consumer({"bootstrap.servers": self._kafka.bootstrap_servers, "group.id": group})
+        try:
+            yield consumer
+        finally:
+            consumer.close()
+
+
+@contextmanager
+def open_stream(
+    kafka: KafkaCluster,
+    topic_factory: Callable[..., str],
+    environment: Mapping[str, str],
+    directory: Path,
+    *,
+    seed: int,
+) -> Iterator[Stream]:
+    organization = f"t{uuid.uuid4().hex[:10]}"
+    with console_parts({**environment, "GDS_ORGANIZATION": organization}, directory) as parts:
+        yield Stream(kafka, topic_factory, parts, organization=organization, seed=seed)
+
+
+def _faults(
+    found: Mapping[str, tuple[Iterable[Hashable], Iterable[Hashable]]],
+) -> Iterator[tuple[str, int]]:
+    for name, (wanted, there) in found.items():
+        expected, counted = Counter(wanted), Counter(there)
+        for how, difference in (("missing", expected - counted), ("too many", counted - expected)):
+            if difference:
+                sys.stderr.write(f"{name} {how}: {sorted(difference)[:5]}\n")
+                yield f"{name} {how}", difference.total()
