@@ -113,6 +113,17 @@ def test_an_alert_appears_on_the_open_page(operator: Any) -> None:
     assert operator.evaluate("window.isTheSame") is True
 
 
+def test_a_burst_is_shown_to_the_last(operator: Any) -> None:
+    """Re-reading is throttled; what comes in between is not forgotten."""
+    rule = make_alert_rule()
+    open_live(operator, "/alerts/")
+    for number in range(12):
+        announce(make_alert(rule, f"db-{number:02}"))
+        operator.wait_for_timeout(110)
+    operator.wait_for_selector("#alerts-head :text('12 alerts fire.')", timeout=5_000)
+    operator.locator("#alert-rows tr[data-href]").nth(11).wait_for(timeout=5_000)
+
+
 def test_values_change_in_place(operator: Any) -> None:
     alert = make_alert()
     open_live(operator, "/alerts/")
@@ -179,10 +190,13 @@ def test_rows_stay_still_under_the_pointer(operator: Any) -> None:
     first = make_alert(rule, "db-1")
     open_live(operator, "/alerts/")
     operator.hover(f"#alert-{first.pk}")
+    row = operator.locator(f"#alert-{first.pk}")
+    place = row.bounding_box()
     second = make_alert(make_alert_rule(name="Disk full", severity="critical"), "db-2")
     announce(second)
     operator.wait_for_selector(".fresh-bar button:has-text('1 new')")
     assert operator.locator(f"#alert-{second.pk}").count() == 0
+    assert row.bounding_box() == place
     operator.click(".fresh-bar button")
     operator.wait_for_selector(f"#alert-{second.pk}")
 
