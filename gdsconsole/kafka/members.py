@@ -12,6 +12,9 @@ DEFAULTS: dict[str, ConfigValue] = {
     # A quiet topic's record waits for others to be fetched with. The guide's 500 ms would be most of the
     # time from a metric to its alert.
     "fetch.wait.max.ms": 100,
+    # What is fetched ahead of a copy that is behind. The default of 64 MB, of which 100,000 messages are
+    # held at least, made a consumer 200 MB larger, and no faster than this.
+    "queued.max.messages.kbytes": 8_192,
 }
 PROTOCOLS: dict[GroupProtocol, dict[str, ConfigValue]] = {
     "classic": {
