@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from hashlib import blake2b
 from itertools import islice
 from sys import intern
 from typing import Any, NamedTuple
 
-from django.db import transaction
+import msgspec
+from django.db import connection, transaction
 
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.steps import PartitionId
 from topics import naming
 from topics.models import MetricSeries, StreamPartition
-from topics.rules import fingerprint
 from topics.telemetry import Metric
 
 # About 50 MB of names. Beyond that the ids of those known longest are asked for again.
 SERIES_KEPT = 200_000
 _CHUNK = 500
+_encode = msgspec.json.Encoder().encode
 
 
 class SeriesKey(NamedTuple):
@@ -50,6 +52,13 @@ def keys_of(records: Sequence[Record], metrics: Sequence[Metric]) -> list[Series
         for record, metric in zip(records, metrics, strict=True)
     ]
     return found
+
+
+# A new console meets all its series within a minute; by model objects they took four times as long.
+_INSERT = (
+    f"INSERT INTO {MetricSeries._meta.db_table} (fingerprint, {', '.join(SeriesKey._fields)})"  # noqa: S608
+    " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (fingerprint) DO NOTHING"
+)
 
 
 class SeriesIndex:
@@ -81,10 +90,10 @@ class SeriesIndex:
             chunk = named[start : start + _CHUNK]
             names = [name for name, _ in chunk]
             stored = _stored_series(names)
-            new = [(name, key) for name, key in chunk if name not in stored]
+            new = [(name, *_clean(key)) for name, key in chunk if name not in stored]
             if new:
-                rows = [MetricSeries(fingerprint=name, **_clean(key)._asdict()) for name, key in new]
-                MetricSeries.objects.bulk_create(rows, ignore_conflicts=True)
+                with transaction.atomic(), connection.cursor() as cursor:
+                    cursor.executemany(_INSERT, new)
                 stored = _stored_series(names)
             self._ids |= {_shared(key): stored[name] for name, key in chunk}
 
@@ -128,7 +137,8 @@ def _stored_series(names: Iterable[str]) -> dict[str, int]:
 
 
 def _named(key: SeriesKey) -> str:
-    return fingerprint(_clean(key)._asdict())
+    """32 hexadecimal digits that stand for the names."""
+    return blake2b(_encode(_clean(key)), digest_size=16).hexdigest()
 
 
 def _clean(key: SeriesKey) -> SeriesKey:
