@@ -31,6 +31,7 @@ Placed = Callable[[Mapping[PartitionId, tuple[int | None, int]]], None]
 
 OFFSETS_TIMEOUT_S = 2.0
 PLACE_AGAIN_S = 1.0
+SAVE_AGAIN_S = 5.0
 
 
 class Phase(Enum):
@@ -106,6 +107,7 @@ class Assignment:
         self._clock = clock
         self._held: dict[Place, Held] = {}
         self._one_topic: str | None = None
+        self._save_from = 0.0
         self.rebalances = 0
 
     def __len__(self) -> int:
@@ -356,10 +358,14 @@ class Assignment:
                 self._source.pause([part])
 
     def _remember(self, failure: Failure) -> None:
-        # Kept for the next owner's sake. If it can't be, this owner still knows.
+        # Kept for the next owner's sake. If it can't be, this owner still knows; and it doesn't wait for a
+        # store that is away once for each partition.
+        if self._clock() < self._save_from:
+            return
         try:
             self._failures.save(failure)
         except Exception as error:
+            self._save_from = self._clock() + SAVE_AGAIN_S
             log.warning("a failure of %s isn't stored: %s", failure.partition.topic, reason_of(error))
 
     def _forget(self, held: Held) -> None:

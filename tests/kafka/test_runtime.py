@@ -7,6 +7,7 @@ from datetime import datetime
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from gdsconsole.kafka import handling
 from gdsconsole.kafka.batching import BatchPolicy
 from gdsconsole.kafka.dead_letters import DecodedDeadLetter, ReplayMark, decode, replay_headers
 from gdsconsole.kafka.errors import FailureKind, FencedError, InvalidMessage, TransientError
@@ -15,7 +16,7 @@ from gdsconsole.kafka.handling import Policies
 from gdsconsole.kafka.status import Meter, State
 from gdsconsole.kafka.steps import Batch
 from tests.kafka.lab import DLQ, GROUP, TOPIC, Lab
-from tests.kafka.steps import StoreStep
+from tests.kafka.steps import MemoryFailures, StoreStep
 
 P0, P1 = (TOPIC, 0), (TOPIC, 1)
 
@@ -435,6 +436,35 @@ def test_a_failure_store_that_is_away_changes_nothing_for_this_owner():
     lab.turns(12)
     assert lab.dead == [b"a"]
     assert lab.database.effects == ["b"]
+
+
+def test_an_outage_keeps_no_turn_for_each_of_its_partitions(monkeypatch):
+    """Every try may wait for a lock, and every failure that is stored: one of each, then poll again."""
+    monkeypatch.setattr(handling, "CAREFUL_S", 0.0)
+    lab = Lab(partitions=6)
+    for partition in range(6):
+        lab.send(f"a{partition}", partition=partition)
+    tries, saves = [], []
+
+    class Away(MemoryFailures):
+        def save(self, failure):
+            saves.append(failure)
+            raise TransientError("database: locked")
+
+    def locked(batch):
+        tries.append(batch)
+        if lab.now < 1_000_020:
+            raise TransientError("database: locked")
+
+    lab.start(StoreStep(lab.database, before=locked), failures=Away(lab.database))
+    for _ in range(12):
+        before = len(tries), len(saves)
+        lab.turns(1)
+        assert len(tries) <= before[0] + 1
+        assert len(saves) <= before[1] + 1
+    assert lab.database.effects == []
+    lab.turns(60)
+    assert sorted(lab.database.effects) == [f"a{n}" for n in range(6)]
 
 
 def test_a_step_that_fails_without_a_record_halts():
