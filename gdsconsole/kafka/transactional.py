@@ -30,11 +30,15 @@ log = logging.getLogger(__name__)
 EVERY_S = 0.1
 # A commit takes several round trips; at most this share of the time goes to them.
 COMMIT_SHARE = 0.2
+# A transaction that a slow commit put off must not time out, and its records wait to be seen.
+LONGEST_S = 1.0
 COMMIT_TIMEOUT_S = 5.0
 ABORT_TIMEOUT_S = 2.0
 INIT_TIMEOUT_S = 5.0
-# What a killed copy had open holds readers back until its slot's next copy starts, or for this long.
-TRANSACTION_TIMEOUT_MS = 20_000
+# What a killed copy had open holds readers back until its slot's next copy starts, or for this long. And a
+# coordinator that is away holds the client's call up for it, whatever bound the call is given: less than a
+# lease lasts.
+TRANSACTION_TIMEOUT_MS = 10_000
 
 
 class InTransactions(Handed):
@@ -214,7 +218,9 @@ class TransactionalCommitter:
         if due or self._onward.is_open:
             began = time.monotonic()
             self._commit(self._source, due)
-            self._next_at = now + max(EVERY_S, (time.monotonic() - began) / COMMIT_SHARE)
+            if self._refusal is None:
+                took = time.monotonic() - began
+                self._next_at = self._clock() + min(max(EVERY_S, took / COMMIT_SHARE), LONGEST_S)
 
     def before_revocation(self, places: Sequence[Place]) -> None:
         """All of it: the transaction is one, whatever partitions its records came from."""

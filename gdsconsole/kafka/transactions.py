@@ -20,7 +20,7 @@ from gdsconsole.kafka.errors import (
     kafka_error,
 )
 
-_ABORT_TIMEOUT_S = 10.0
+_ABORT_TIMEOUT_S = 2.0
 
 
 class TransactionAborted(Exception):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from gdsconsole.kafka import transactional
 from gdsconsole.kafka.batching import BatchPolicy
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import FencedError, TransientError
@@ -241,6 +243,19 @@ def test_a_commit_without_an_answer_is_resolved_before_anything_is_read_again():
     lab.turns(10)
     assert lab.sent_on == evens(6)
     assert lab.committed_on() == 6
+
+
+def test_a_commit_that_was_slow_puts_the_next_one_off_by_a_second_at_most(monkeypatch):
+    lab = OnwardLab()
+    slow = iter(range(0, 100_000, 6))
+    monkeypatch.setattr(transactional, "time", SimpleNamespace(monotonic=lambda: next(slow)))
+    lab.in_transactions()
+    lab.turns(2)
+    lab.send(*names(4))
+    lab.turns(3)
+    lab.send("m4")
+    lab.turns(2)
+    assert lab.sent_on == evens(6)
 
 
 def test_partitions_that_were_lost_take_the_open_transaction_with_them():
