@@ -10,6 +10,7 @@ until a second passes without one; it answers with JSON.
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import sys
 import time
@@ -100,6 +101,7 @@ def join(group: str, slot: int, partitions: int) -> None:
 
 
 def main() -> None:
+    logging.disable(logging.WARNING)
     group, slot, partitions = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     if partitions:
         join(group, slot, partitions)

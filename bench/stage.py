@@ -80,17 +80,14 @@ class Stage:
         self.admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
         return name
 
-    def ends(self, topic: str) -> int:
-        """How many offsets the topic has had in all."""
-        from confluent_kafka import Consumer, TopicPartition
-
-        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": "ends"})
-        try:
-            count = len(consumer.list_topics(topic, 10).topics[topic].partitions)
-            parts = [TopicPartition(topic, n) for n in range(count)]
-            return sum(consumer.get_watermark_offsets(part, timeout=10)[1] for part in parts)
-        finally:
-            consumer.close()
+    def fresh(self, name: str) -> str:
+        """The topic, empty: made again under its name."""
+        self.admin.delete_topics([name])[name].result(30)
+        deadline = time.monotonic() + 30
+        while name in self.admin.list_topics(timeout=10).topics:
+            assert time.monotonic() < deadline, f"{name} is still there"
+            time.sleep(0.1)
+        return self.topic(name)
 
 
 @contextmanager
@@ -207,15 +204,6 @@ def result(
 
 def say(**line: Any) -> None:
     print(json.dumps(line), flush=True)
-
-
-def idle_cores(during: Callable[[], float]) -> tuple[float, float]:
-    """What `during` returns, and how many cores nobody used meanwhile."""
-    import psutil
-
-    psutil.cpu_times_percent()
-    answer = during()
-    return answer, psutil.cpu_times_percent().idle / 100 * (os.cpu_count() or 1)
 
 
 def stopwatch() -> Callable[[], float]:

@@ -1,0 +1,112 @@
+"""One copy of the alerting pipeline and two, each a process of its own, over one stream.
+
+    .venv/bin/python bench/copies.py [--messages 1000000] [--rounds 3]
+
+The copies join their group while the topic is empty and keep their places as static members do, so that
+only reading is measured: from the first record of any copy to the last commit of the last. The broker works
+on the same cores: how much of them was free while one copy ran says how much a second can add.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import psutil
+import stage  # before anything of Django's
+from alerting import FEW, make_rules
+
+from gdsconsole.pipelines.models import Pipeline
+
+# Of the cores, what has to be free for a second copy to be of use.
+NEEDED_CORES = 0.5
+
+
+class Child:
+    """A copy in a process of its own, in the same environment."""
+
+    def __init__(self, group: str, slot: int, partitions: int) -> None:
+        words = [str(stage.ROOT / "bench" / "copy_child.py"), group, str(slot), str(partitions)]
+        self._process = subprocess.Popen(
+            [sys.executable, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "DATABASE_URL": f"sqlite:///{stage.DIRECTORY / 'console.sqlite3'}"},
+        )
+
+    def answer(self) -> dict[str, float]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "a copy died"
+        told: dict[str, float] = json.loads(line)
+        return told
+
+    def ask(self, what: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{what}\n")
+        self._process.stdin.flush()
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def together(here: stage.Stage, copies: int, count: int, number: int) -> tuple[float, float]:
+    """Messages a second of so many copies, and how many cores were idle meanwhile."""
+    group = f"copies-{copies}-{number}"
+    here.fresh(stage.TOPIC)
+    Pipeline.objects.update_or_create(name="alerting", defaults={"group": group, "copies": copies})
+    share = stage.PARTITIONS // copies
+    children = [Child(group, slot, share) for slot in range(copies)]
+    try:
+        for child in children:
+            child.answer()
+        stage.write(here, stage.TOPIC, count)
+        psutil.cpu_times_percent()
+        for child in children:
+            child.ask(f"read {count}")
+        told = [child.answer() for child in children]
+        idle = psutil.cpu_times_percent().idle / 100 * (os.cpu_count() or 1)
+    finally:
+        for child in children:
+            child.end()
+    assert sum(one["count"] for one in told) == count, told
+    took = max(one["ended"] for one in told) - min(one["began"] for one in told if one["began"])
+    return count / took, idle
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    given = stage.options(__doc__).parse_args(arguments)
+    free: list[float] = []
+    with stage.console() as here:
+        for topic in (stage.TOPIC, "gds.metrics.dlq", "gds.alerts.production"):
+            here.topic(topic)
+        make_rules(100, share=FEW / 1_000_000)
+
+        def one(number: int) -> float:
+            rate, idle = together(here, 1, given.messages, number)
+            free.append(idle)
+            return rate
+
+        rates = stage.alternate(
+            "copies",
+            {"one": one, "two": lambda n: together(here, 2, given.messages, n)[0]},
+            given.rounds,
+        )
+    idle = sorted(free)[len(free) // 2]
+    stage.result(
+        "copies",
+        "two copies, of one",
+        rates["two"] / rates["one"],
+        at_least=1.5 if idle >= NEEDED_CORES else None,
+        note=f"{idle:.1f} cores were idle beside one copy, of {os.cpu_count()}",
+        messages=given.messages,
+    )
+
+
+if __name__ == "__main__":
+    main()
