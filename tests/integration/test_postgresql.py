@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from gdsconsole.env import ROOT
 from tests.postgresql import PostgresqlServer
@@ -28,6 +29,7 @@ FILES = [
 ]
 
 
+@pytest.mark.timeout(600)
 def test_the_same_tests_pass_on_postgresql(postgresql: PostgresqlServer, tmp_path: Path) -> None:
     url = postgresql.create_database("console")
     done = subprocess.run(

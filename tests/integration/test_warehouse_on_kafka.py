@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import uuid
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -31,6 +33,7 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.env import ROOT
 from gdsconsole.kafka.dead_letters import decode
 from tests.integration.processes import Part, Parts, console_parts
+from tests.postgresql import PostgresqlServer
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(300)]
@@ -50,6 +53,7 @@ class World:
         self.parts = parts
         self.metrics = f"{organization}.metrics.production"
         self.dead = f"{organization}.metrics.dlq"
+        self.database_url = environment["DATABASE_URL"]
         self._environment = environment
         self._kafka = kafka
 
@@ -226,6 +230,38 @@ def test_three_groups_get_every_message_and_one_that_stands_still_holds_none_bac
     assert world.committed("gds-warehouse") == 1_000
     groups["warehouse"].signal(signal.SIGCONT)
     wait_until(lambda: world.committed("gds-warehouse") == 2_000, 60, "the warehouse caught up")
+    assert_all_there(world, good, bad)
+
+
+@pytest.mark.parametrize("world", ["sqlite"], indirect=True)
+def test_a_locked_database_is_waited_for(world: World) -> None:
+    running = world.run("warehouse")
+    good, bad = world.send(1_000)
+    wait_until(lambda: world.committed("gds-warehouse") == 1_000, 60, "the group is at the end")
+    locking = sqlite3.connect(world.database_url.removeprefix("sqlite:///"), isolation_level=None)
+    locking.execute("BEGIN EXCLUSIVE")
+    more_good, more_bad = world.send(1_000, first=1_000)
+    wait_until(lambda: "OperationalError" in running.said() or "locked" in running.said(), 30, "it is told")
+    assert world.committed("gds-warehouse") == 1_000
+    locking.execute("ROLLBACK")
+    locking.close()
+    wait_until(lambda: world.committed("gds-warehouse") == 2_000, 60, "it went on by itself")
+    assert_all_there(world, good | more_good, bad | more_bad)
+
+
+@pytest.mark.parametrize("world", ["postgresql"], indirect=True)
+def test_connections_that_are_cut_lose_nothing(world: World, postgresql: PostgresqlServer) -> None:
+    running = world.run("warehouse")
+    good, bad = world.send(1_000)
+    name = world.database_url.rpartition("/")[2]
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    with psycopg.connect(postgresql.url(), autocommit=True) as connection:
+        for turn in range(1, 6):
+            more_good, more_bad = world.send(1_000, first=1_000 * turn)
+            good, bad = good | more_good, bad | more_bad
+            connection.execute(cut, [name])
+    wait_until(lambda: world.committed("gds-warehouse") == 6_000, 90, "the group is at the end")
+    assert running.process.poll() is None
     assert_all_there(world, good, bad)
 
 
