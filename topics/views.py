@@ -74,7 +74,7 @@ def topic(request: HttpRequest, name: str) -> HttpResponse:
             f"{made.name} {made.applied} of declared {made.declared} ({made.reason})"
             for made in state.adjustments
         ),
-        "readers": _readers(name),
+        "readers": _readers(name, now=time.time()),
         "sentence": _topic_sentence(state),
     }
     template = "topics/topics/_topic.html" if request.htmx else "topics/topics/topic.html"  # type: ignore[attr-defined]
@@ -84,7 +84,7 @@ def topic(request: HttpRequest, name: str) -> HttpResponse:
 def _rates(*, now: float) -> dict[str, dict[str, Any]]:
     """The newest figures by topic, without those that are too old to be called a rate."""
     newest = latest("topic.rates") or {}
-    return {name: figures for name, figures in newest.items() if now - figures["published_at"] <= STALE_S}
+    return {name: figures for name, figures in newest.items() if _is_fresh(figures, now)}
 
 
 def _row(state: TopicState, rates: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -183,26 +183,51 @@ def _partitions(state: TopicState) -> dict[str, Any] | None:
     }
 
 
-def _readers(topic: str) -> list[dict[str, Any]] | None:
-    """The console's own groups that hold partitions of the topic; None where Redis doesn't answer."""
+def _readers(topic: str, *, now: float) -> list[dict[str, Any]] | None:
+    """The groups that read the topic, worst first; None where nobody knows.
+
+    Lag comes from the samples of every group, and what a group does at once from the console's own
+    pipelines, which also tell which of their partitions are the topic's.
+    """
     newest = latest_of(["pipeline.stats", "lag.sampled"])
-    stats, lags = newest["pipeline.stats"], newest["lag.sampled"] or {}
-    if stats is None:
+    samples = {name: one for name, one in (newest["lag.sampled"] or {}).items() if _is_fresh(one, now)}
+    copies = [one for one in (newest["pipeline.stats"] or {}).values() if _is_fresh(one, now)]
+    if not samples and not copies:
         return None
-    readers: dict[str, dict[str, Any]] = {}
-    for copy in stats.values():
+    readers: dict[str, dict[str, Any]] = {
+        name: {
+            "group": name,
+            "status": sample["status"],
+            "lag": sample["topics"][topic],
+            "rate": sample["consumed_per_s"],
+            "copies": 0,
+            "partitions": 0,
+        }
+        for name, sample in samples.items()
+        if topic in (sample.get("topics") or {})
+    }
+    for copy in copies:
         held = sum(1 for name in copy.get("partitions", []) if str(name).rpartition("-")[0] == topic)
         if not held:
             continue
-        group = copy["group"]
-        reader = readers.setdefault(
-            group, {"group": group, "state": copy["state"], "partitions": 0, "rate": 0.0, "copies": 0}
+        unsampled = {"group": copy["group"], "status": "unknown", "lag": None, "rate": None, "copies": 0}
+        reader = readers.setdefault(copy["group"], unsampled | {"partitions": 0})
+        reader["rate"] = (
+            copy.get("rate_in") if not reader["copies"] else _sum(reader["rate"], copy["rate_in"])
         )
         reader["partitions"] += held
         reader["copies"] += 1
-        reader["rate"] += copy.get("rate_in") or 0.0
-        reader["lag"] = lags.get(group, {}).get("total_lag")
-    return sorted(readers.values(), key=lambda reader: str(reader["group"]))
+    if not readers and any(sample.get("topics") is None for sample in samples.values()):
+        return None
+    return sorted(readers.values(), key=lambda reader: (-(reader["lag"] or 0), str(reader["group"])))
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
+
+def _is_fresh(figures: Mapping[str, Any], now: float) -> bool:
+    return bool(now - figures["published_at"] <= STALE_S)
 
 
 def _limit_bytes(state: TopicState) -> int | None:

@@ -14,7 +14,7 @@ from gdsconsole.live.publish import publish
 from gdsconsole.live.snapshots import latest
 from lag.evaluate import GroupVerdict, judge_group, unread
 from lag.history import History
-from lag.models import MAX_REASON, GroupSample, PartitionSample
+from lag.models import MAX_REASON, GroupSample, PartitionSample, Status
 from lag.readings import GroupReading, PartitionReading, Snapshot, TopicEnd
 from lag.snapshot import take_snapshot
 from topics.models import Alert, Source, TopicDefinition
@@ -190,7 +190,19 @@ def _store(rows: Sequence[GroupSample], *, measured: Sequence[GroupReading], now
     if samples:
         record_measurements(samples, now=now)
     for row in rows:
-        publish("lag.sampled", row.group, as_data(row))
+        publish("lag.sampled", row.group, as_data(row) | {"topics": _lag_by_topic(row)})
+
+
+def _lag_by_topic(row: GroupSample) -> dict[str, int | None] | None:
+    """The topics that the group reads, None where the lag of one of its partitions is unknown; None
+    instead of all where nobody knows which they are."""
+    if not row.partitions and row.status == Status.UNKNOWN:
+        return None
+    by_topic: dict[str, int | None] = {}
+    for part in row.partitions or ():
+        known = by_topic.get(part["topic"], 0)
+        by_topic[part["topic"]] = None if known is None or part["lag"] is None else known + part["lag"]
+    return by_topic
 
 
 def _resolve_deleted(existing: Collection[str], *, now: datetime) -> None:

@@ -143,6 +143,7 @@ def test_pages_are_told(cluster: Cluster) -> None:
             "consumed_per_s": None,
             "produced_per_s": None,
             "eta_s": None,
+            "topics": {"gds.metrics.production": 7},
         }
     }
 
@@ -160,6 +161,7 @@ def test_an_outage_is_unknown_and_never_zero(cluster: Cluster) -> None:
     told = latest("lag.sampled")
     assert told is not None
     assert told["another"]["total_lag"] is None
+    assert told["another"]["topics"] is None
     # It lasts, and the groups are not forgotten.
     assert cluster.sample(10).keys() == {"gds-alerting", "another"}
 

@@ -221,9 +221,50 @@ class TestOne:
                 f"alerting/{slot}",
                 {"group": "gds-alerting", "state": "running", "partitions": held, "rate_in": 10.0},
             )
+        for group, topics in {
+            "gds-alerting": {METRICS: 7, LOGS: 1},
+            "somebody/elses": {METRICS: 900},
+            "of-logs": {LOGS: 5},
+            "unread": {METRICS: None},
+        }.items():
+            sample = {"group": group, "status": "ok", "consumed_per_s": 3.0, "topics": topics}
+            live.publish("lag.sampled", group, sample)
         live.flush()
-        [reader] = operator.get(f"/topics/{METRICS}/").context["readers"]
-        assert (reader["partitions"], reader["copies"], reader["rate"]) == (3, 2, 20.0)
+        response = operator.get(f"/topics/{METRICS}/")
+        readers = {reader["group"]: reader for reader in response.context["readers"]}
+        assert list(readers) == ["somebody/elses", "gds-alerting", "unread"]
+        own = readers["gds-alerting"]
+        assert (own["partitions"], own["copies"], own["rate"], own["lag"]) == (3, 2, 20.0, 7)
+        assert (readers["somebody/elses"]["rate"], readers["unread"]["lag"]) == (3.0, None)
+        page = text_of(response)
+        assert 'href="/lag/somebody%2Felses/"' in page
+        assert "3 partitions, 2 copies" in page
+
+    def test_no_group_reads_it(
+        self,
+        operator: Client,
+        declared: dict[str, TopicDefinition],
+        cluster_is: Callable[..., None],
+        redis_url: str,
+    ) -> None:
+        cluster_is(live_topic(declared[METRICS]))
+        live.publish("lag.sampled", "of-logs", {"status": "ok", "consumed_per_s": 0.0, "topics": {LOGS: 5}})
+        live.flush()
+        assert "No consumer group reads it now." in text_of(operator.get(f"/topics/{METRICS}/"))
+
+    def test_groups_that_could_not_be_read_are_unknown_not_none(
+        self,
+        operator: Client,
+        declared: dict[str, TopicDefinition],
+        cluster_is: Callable[..., None],
+        redis_url: str,
+    ) -> None:
+        cluster_is(live_topic(declared[METRICS]))
+        live.publish("lag.sampled", "g", {"status": "unknown", "consumed_per_s": None, "topics": None})
+        live.flush()
+        assert "unknown: their readings failed, or nobody takes them" in text_of(
+            operator.get(f"/topics/{METRICS}/")
+        )
 
     def test_without_redis_groups_are_unknown_not_none(
         self,
@@ -235,8 +276,8 @@ class TestOne:
         redis_server.kill()
         cluster_is(live_topic(declared[METRICS]))
         page = text_of(operator.get(f"/topics/{METRICS}/"))
-        assert "unknown: Redis does not answer" in page
-        assert "None of the console's groups reads it" not in page
+        assert "unknown: their readings failed, or nobody takes them" in page
+        assert "No consumer group reads it" not in page
 
     @pytest.mark.parametrize("name", ["gds.metrics.nowhere", "..", "x" * 300, "<script>"])
     def test_a_topic_nobody_declared(
