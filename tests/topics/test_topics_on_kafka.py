@@ -24,6 +24,7 @@ from gdsconsole.kafka import topic_admin
 from gdsconsole.kafka.topic_admin import ChangeRefused, Origin
 from gdsconsole.pipelines.connection import kafka_settings
 from tests.factories import by
+from tests.waiting import wait_until
 from topics import services
 from topics.models import TopicDefinition
 
@@ -209,8 +210,8 @@ def test_partitions_added_by_others_show_in_the_next_reading(
     services.define_topic(name=name, partitions=2, **by())
     run("apply")
     kafka_admin.create_partitions([NewPartitions(name, 4)])[name].result(30)
-    code, out, _ = run("plan")
-    assert code == 2
+    # A broker learns of them a moment after the controller made them; a stale client, not for minutes.
+    _, out, _ = wait_until(lambda: (said := run("plan"))[0] == 2 and said, 10, "the plan sees them")
     assert "partitions 4 -> 2: refused" in out
 
 
