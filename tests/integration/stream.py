@@ -42,7 +42,7 @@ class Stream:
     ) -> None:
         self._kafka = kafka
         self._parts = parts
-        self._organization = organization
+        self.organization = organization
         self._copies: dict[str, Part] = {}
         self.metrics = topic_factory(f"{organization}.metrics.production", partitions=PARTITIONS)
         self.dead = topic_factory(f"{organization}.metrics.dlq", partitions=DLQ_PARTITIONS)
@@ -55,13 +55,18 @@ class Stream:
         return self.traffic.acknowledged
 
     def group(self, name: str) -> str:
-        return f"{self._organization}-{name}"
+        return f"{self.organization}-{name}"
 
     def start(self, name: str, *words: str) -> Part:
         """Start the copy of a pipeline; the words are those of `tests.integration.lives`."""
         part = self._parts.module("tests.integration.lives", name, self.group(name), *words)
         self._copies[name] = part
         return part
+
+    def ended(self) -> dict[str, str]:
+        """What those copies said last that ended though nobody asked them to."""
+        found = {name: part for name, part in self._copies.items() if part.process.poll() is not None}
+        return {name: part.said()[-2_000:] for name, part in found.items()}
 
     def drain(self) -> None:
         """Stop every copy in an orderly way, once each group is at the end of what it reads."""
