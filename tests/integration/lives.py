@@ -1,6 +1,6 @@
 """The lives of one copy of a pipeline: `kill -9` again and again, then one in peace until SIGTERM.
 
-    python -m tests.integration.lives NAME GROUP [--kills N --seed S] [--commits-first]
+    python -m tests.integration.lives NAME GROUP [--kills N --seed S --within S] [--commits-first]
 
 Django is loaded once. Every life that ends by a kill is a fork, so that a start costs milliseconds; it
 makes its clients and connections itself. The moment of a kill is random, from the seed: while the copy
@@ -31,6 +31,7 @@ from gdsconsole.kafka.batching import BatchPolicy  # noqa: E402
 from gdsconsole.kafka.commits import as_partitions  # noqa: E402
 from gdsconsole.kafka.handling import Policies  # noqa: E402
 from gdsconsole.kafka.steps import Batch  # noqa: E402
+from gdsconsole.kafka.transactional import InTransactions  # noqa: E402
 from gdsconsole.pipelines.copies import Outcome  # noqa: E402
 from gdsconsole.pipelines.draining import stop_signals  # noqa: E402
 from gdsconsole.pipelines.storage import bound_waits  # noqa: E402
@@ -83,8 +84,8 @@ class CommitsFirst:
         return list(records)
 
 
-def kill(name: str, begun: mmap.mmap, chance: random.Random) -> None:
-    """Start the copy, and kill it at a random moment of its life."""
+def kill(name: str, begun: mmap.mmap, chance: random.Random, within_s: float) -> None:
+    """Start the copy, and kill it at a random moment of its life: `within_s` of a batch's beginning."""
     batches, after_s = chance.choice([0, 1, 1, 2, 3, 5, 8]), chance.random()
     begun[0] = 0
     pid = os.fork()
@@ -100,7 +101,7 @@ def kill(name: str, begun: mmap.mmap, chance: random.Random) -> None:
             os.kill(pid, signal.SIGKILL)
             sys.exit(f"{name} began {begun[0]} batches in {STARTS_WITHIN_S:g} s, not {batches}")
         time.sleep(0.0005)
-    time.sleep(after_s * (AFTER_BATCH_S if batches else BIRTH_S))
+    time.sleep(after_s * (within_s if batches else BIRTH_S))
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     if not os.WIFSIGNALED(status):
@@ -114,16 +115,23 @@ def main() -> None:
     parser.add_argument("group")
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--within", type=float, default=AFTER_BATCH_S)
     parser.add_argument("--commits-first", action="store_true")
     asked = parser.parse_args()
     name, group = asked.name, asked.group
     begun = mmap.mmap(-1, 1)
     spec = catalog.CATALOG[name]
+
+    def in_transactions(onward: InTransactions) -> catalog.SendingStep:
+        sending = catalog.rules_in_transactions(onward, group=group)
+        return replace(sending, step=Watched(sending.step, begun))
+
     catalog.CATALOG = {
         name: replace(
             spec,
             group=group,
             step=lambda: Watched(STEPS[name](group=group), begun),
+            in_transactions=in_transactions if spec.in_transactions else None,
             policies=SMALL if asked.kills else spec.policies,
         )
     }
@@ -135,7 +143,7 @@ def main() -> None:
     gc.freeze()
     chance = random.Random(asked.seed)
     for _ in range(asked.kills):
-        kill(name, begun, chance)
+        kill(name, begun, chance, asked.within)
     with stop_signals(signal.SIGTERM) as signals:
         ran = run_copy(name, 0, stop=lambda: "asked to stop" if signals.asked else "")
     sys.exit(None if ran is not None and ran.ended is Outcome.DRAINED else f"{name}: {ran and ran.why}")

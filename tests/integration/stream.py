@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import uuid
@@ -14,9 +15,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from dlq.models import DeadLetter
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
+from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letters import decode
 from tests.integration.processes import Part, Parts, console_parts
 from tests.integration.traffic import Acknowledged, Place, Traffic
+from tests.kafka.reading import read_all
 from tests.waiting import wait_until
 from topics.models import Alert, AlertEvent, MetricPoint
 from topics.seed import install_default_rules
@@ -46,7 +49,7 @@ class Stream:
         self._copies: dict[str, Part] = {}
         self.metrics = topic_factory(f"{organization}.metrics.production", partitions=PARTITIONS)
         self.dead = topic_factory(f"{organization}.metrics.dlq", partitions=DLQ_PARTITIONS)
-        topic_factory(f"{organization}.alerts.production", partitions=3)
+        self.alerts = topic_factory(f"{organization}.alerts.production", partitions=3)
         self.traffic = Traffic(kafka.bootstrap_servers, self.metrics, seed=seed)
         install_default_rules()
 
@@ -90,17 +93,31 @@ class Stream:
         """How many effects are missing, and how many there are too many; empty where all is well."""
         told = self.acknowledged
         points = MetricPoint.objects.values_list("origin__partition", "offset", "value")
-        fired = AlertEvent.objects.filter(state="firing").select_related("alert")
         found: dict[str, tuple[Iterable[Hashable], Iterable[Hashable]]] = {
             "points": ([(*place, value) for place, value in told.values.items()], points),
             "alerts": (told.breaking, [alert.labels["instance_id"] for alert in Alert.objects.all()]),
-            "firing events": (told.breaking, [event.alert.labels["instance_id"] for event in fired]),
+            "firing events": (told.breaking, self.fired_in_database().elements()),
             "dead letters": (told.poison, DeadLetter.objects.values_list("partition", "offset")),
         }
         written = self._dead_letters()
         for name in ("alerting", "warehouse"):
             found[f"dead letters of {name}"] = (told.poison, written[self.group(name)])
         return dict(_faults(found))
+
+    def written_by(self, name: str) -> set[Place]:
+        """Where the records are that the pipeline has dead-lettered."""
+        return self._dead_letters()[self.group(name)]
+
+    def fired_in_kafka(self) -> Counter[str]:
+        """The instances of the firing events, as a reader of committed data sees them."""
+        client = ClientSettings(self._kafka.bootstrap_servers)
+        events = [json.loads(record.value()) for record in read_all(client, self.alerts)]
+        return Counter(event["labels"]["instance_id"] for event in events if event["state"] == "firing")
+
+    def fired_in_database(self) -> Counter[str]:
+        """The same events' rows."""
+        fired = AlertEvent.objects.filter(state="firing").select_related("alert")
+        return Counter(event.alert.labels["instance_id"] for event in fired)
 
     def _dead_letters(self) -> Mapping[str, set[Place]]:
         """What each group wrote. One that is written again after a crash is one: the index says so."""
