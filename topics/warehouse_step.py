@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
@@ -28,12 +29,13 @@ class WarehouseStep:
         self._group = group
         self._clock = clock
         self._series = SeriesIndex()
-        self._origins: dict[tuple[str, int], int] = {}
+        # By topic, then by partition.
+        self._origins: dict[str, dict[int, int]] = {}
         self.written = 0  # points
 
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
-        ids = origin_ids(partitions)
-        self._origins |= {(part.topic, part.partition): origin for part, origin in ids.items()}
+        for part, origin in origin_ids(partitions).items():
+            self._origins.setdefault(part.topic, {})[part.partition] = origin
         return progress.load(group=self._group, partitions=partitions)
 
     def handle(self, batch: Batch[Metric]) -> bool:
@@ -51,7 +53,7 @@ class WarehouseStep:
 
     def revoked(self, partitions: Sequence[PartitionId]) -> None:
         for part in partitions:
-            self._origins.pop((part.topic, part.partition), None)
+            self._origins.get(part.topic, {}).pop(part.partition, None)
 
     def tick(self, now: datetime) -> None:
         """Nothing is due between batches."""
@@ -60,12 +62,18 @@ class WarehouseStep:
         """Nothing is held."""
 
     def _points(self, batch: Batch[Metric]) -> Points:
-        records = list(batch.records)
+        records: Sequence[Any] = batch.records
         kind = type(records[0])
-        places = zip(map(kind.topic, records), map(kind.partition, records), strict=True)
+        partitions = map(kind.partition, records)
+        topics = {part.topic for part in batch.moves}
+        if len(topics) == 1:
+            origins = list(map(self._origins[topics.pop()].__getitem__, partitions))
+        else:
+            of_topics = map(self._origins.__getitem__, map(kind.topic, records))
+            origins = [numbers[number] for numbers, number in zip(of_topics, partitions, strict=True)]
         return Points(
-            origins=list(map(self._origins.__getitem__, places)),  # type: ignore[arg-type]
-            offsets=list(map(kind.offset, records)),  # type: ignore[arg-type]
+            origins=origins,
+            offsets=list(map(kind.offset, records)),
             series=self._series.ids(keys_of(records, batch.values)),
             metrics=batch.values,
         )

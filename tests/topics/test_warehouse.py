@@ -9,6 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from gdsconsole.kafka.errors import FencedError
+from tests.factories import make_record
 from tests.topics.making import START, Feed, make_sample, partition
 from topics.models import MetricPoint, MetricSeries, StreamPartition
 from topics.series import SeriesIndex, SeriesKey, origin_ids
@@ -145,6 +146,17 @@ def test_two_partitions_in_one_batch(step: WarehouseStep, feed: Feed) -> None:
     )
     assert stored() == [(0, 0, 1), (0, 1, 2), (1, 7, 3)]
     assert (feed.stored_offset(), other.stored_offset()) == (2, 8)
+
+
+def test_two_topics_in_one_batch(step: WarehouseStep, feed: Feed) -> None:
+    other = Feed(group=GROUP)
+    other.partition = other.partition._replace(topic="gds.metrics.staging", topic_id="other-id")
+    step.assigned([other.partition])
+    one, two = feed.batch(make_sample(1, tags={})), other.batch(make_sample(2, tags={}))
+    records = [*one.records, make_record(topic="gds.metrics.staging", partition=0, offset=0)]
+    step.handle(type(one)(records, [*one.values, *two.values], {**one.moves, **two.moves}))
+    found = MetricPoint.objects.order_by("value").values_list("origin__topic", "series__environment")
+    assert list(found) == [("gds.metrics.production", "production"), ("gds.metrics.staging", "staging")]
 
 
 def test_a_topic_made_again_has_points_of_its_own(step: WarehouseStep, feed: Feed) -> None:
