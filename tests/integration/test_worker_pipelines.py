@@ -207,6 +207,23 @@ def test_redis_flushed_and_the_worker_started_anew(parts, alerting, redis_server
     wait_until(lambda: (now := running()) is not None and now.pid != first.pid, 25, "it runs again")
 
 
+def test_a_copy_goes_on_without_redis_and_is_started_again_once_it_is_back(
+    parts, alerting, kafka, redis_server
+):
+    parts.worker()
+    parts.beat()
+    first = wait_until(running, 60, "the alerting copy holds its partitions")
+    redis_server.kill()
+    hot = send(kafka, 20_000)
+    wait_until(lambda: alerting.lag() == 0, 60, "the group is at the end")
+    assert running().pid == first.pid
+    # It kept nothing, so whatever was queued is gone too.
+    redis_server.start()
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: (now := running()) is not None and now.pid != first.pid, 30, "another holds the slot")
+    assert_alerts_once(hot)
+
+
 def test_scaling_to_three_shares_the_partitions_four_each(parts, alerting):
     parts.worker(concurrency=7)
     parts.beat()
