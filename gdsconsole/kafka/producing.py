@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException
 
 from gdsconsole.kafka.clients import Headers, Producer, Record
@@ -79,14 +80,31 @@ KEY_STRATEGIES: dict[KeyStrategy, Callable[[Keyed], bytes | None]] = {
 }
 
 
-class OutgoingRecord(NamedTuple):
-    """A record to send. `reference` is the caller's own name for it, such as a line number."""
+class OutgoingRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record to send. `reference` is the caller's own name for it, such as a line number.
+
+    Not the garbage collector's business: a hundred thousand of these wait for their delivery, and looking
+    through them again and again took two thirds of the time.
+    """
 
     value: bytes | None
     key: bytes | None = None
     headers: Headers | None = None
     timestamp_ms: int = 0  # 0: the time it is sent
     reference: Any = None
+
+
+class _Report(msgspec.Struct, frozen=True, gc=False):
+    """The delivery callback of one record."""
+
+    sender: Sender
+    record: OutgoingRecord
+
+    def __call__(self, error: KafkaError | None, sent: Record) -> None:
+        if error is None and not self.sender.is_finished:
+            self.sender.delivered += 1
+        else:
+            self.sender.settle(self.record, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +183,7 @@ class Sender:
         self._alone = alone
         self._clock = clock
         self._waiting: deque[OutgoingRecord] = deque()
-        self._finished = False
+        self.is_finished = False
 
     def send(self, records: Iterable[OutgoingRecord]) -> int:
         """Send each record, and report it by itself if it fails. Returns how many were taken.
@@ -173,11 +191,23 @@ class Sender:
         Fewer than given were taken when `stop` said so in front of a full buffer. Raises
         `SendStalled` after `patience_s` in front of one.
         """
-        taken = 0
+        taken, produce, topic = 0, self._producer.produce, self._topic
         for taken, record in enumerate(records, 1):
+            report = _Report(self, record)
             try:
-                if not self.enqueue(record, partial(self._settle, record)):
-                    return taken - 1
+                try:
+                    # As `enqueue` does; the call to it is a tenth of what a record costs.
+                    produce(
+                        topic,
+                        record.value,
+                        record.key,
+                        on_delivery=report,
+                        timestamp=record.timestamp_ms,
+                        headers=record.headers,
+                    )
+                except BufferError:
+                    if not self.enqueue(record, report):
+                        return taken - 1
             except KafkaException as error:
                 self._fail(record, _reason(error))
             self.sent += 1
@@ -214,7 +244,7 @@ class Sender:
         self, record: OutgoingRecord, on_delivery: Callable[[KafkaError | None, Record], None]
     ) -> bool:
         """Put one record into the buffer, waiting for room; False when `stop` ended the waiting."""
-        began = (self.delivered + self.failed, self._clock())
+        began: tuple[int, float] | None = None
         while True:
             try:
                 self._producer.produce(
@@ -228,7 +258,7 @@ class Sender:
             except BufferError:
                 if self._stop():
                     return False
-                began = self._wait_for_room(began)
+                began = self._wait_for_room(began or (self.delivered + self.failed, self._clock()))
             else:
                 return True
 
@@ -237,7 +267,7 @@ class Sender:
         deadline = self._clock() + timeout_s
         self._producer.flush(timeout_s)
         self._send_waiting_alone(over=0, timeout_s=max(0.0, deadline - self._clock()))
-        self._finished = True
+        self.is_finished = True
         undelivered = self.sent - self.delivered - self.failed
         if undelivered:
             self._producer.purge()
@@ -274,10 +304,11 @@ class Sender:
         if error is None:
             self.delivered += 1
         else:
-            self._settle(OutgoingRecord(sent.value(), sent.key()), error, sent)
+            self.settle(OutgoingRecord(sent.value(), sent.key()), error)
 
-    def _settle(self, record: OutgoingRecord, error: KafkaError | None, _: Record) -> None:
-        if self._finished:
+    def settle(self, record: OutgoingRecord, error: KafkaError | None) -> None:
+        """Count what became of a record, unless its sender has been finished; for its delivery report."""
+        if self.is_finished:
             return
         if error is None:
             self.delivered += 1
@@ -307,7 +338,7 @@ class Sender:
             self._producer.flush(max(0.0, deadline - self._clock()))
 
     def _settle_alone(self, record: OutgoingRecord, error: KafkaError | None, _: Record) -> None:
-        if self._finished:
+        if self.is_finished:
             return
         if error is None:
             self.delivered += 1

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from gdsconsole.devstack import ports
@@ -176,7 +177,7 @@ def test_a_stop_ends_the_wait_in_front_of_a_full_buffer(nowhere: ClientSettings,
 def refused_at(given: list[OutgoingRecord], *numbers: int) -> list[OutgoingRecord]:
     """With a value at each of the numbers that no topic of at most 20 kB takes."""
     return [
-        record._replace(value=os.urandom(30_000)) if n in numbers else record
+        msgspec.structs.replace(record, value=os.urandom(30_000)) if n in numbers else record
         for n, record in enumerate(given)
     ]
 
@@ -207,7 +208,10 @@ def test_a_refused_timestamp_does_not_take_its_neighbours_with_it(
 ) -> None:
     topic = topic_factory(partitions=1, config={"message.timestamp.after.max.ms": "60000"})
     next_year = int((time.time() + 365 * 86400) * 1000)
-    given = [record._replace(timestamp_ms=next_year if n == 3 else 0) for n, record in enumerate(records(10))]
+    given = [
+        msgspec.structs.replace(record, timestamp_ms=next_year if n == 3 else 0)
+        for n, record in enumerate(records(10))
+    ]
     sender = Sender(new_producer(settings), topic)
     sender.send(given)
 
