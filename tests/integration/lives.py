@@ -144,6 +144,7 @@ def main() -> None:
     chance = random.Random(asked.seed)
     for _ in range(asked.kills):
         kill(name, begun, chance, asked.within)
+    catalog.CATALOG = {name: replace(catalog.CATALOG[name], policies=spec.policies)}
     with stop_signals(signal.SIGTERM) as signals:
         ran = run_copy(name, 0, stop=lambda: "asked to stop" if signals.asked else "")
     sys.exit(None if ran is not None and ran.ended is Outcome.DRAINED else f"{name}: {ran and ran.why}")

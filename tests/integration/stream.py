@@ -17,6 +17,7 @@ from dlq.models import DeadLetter
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letters import decode
+from gdsconsole.pipelines.models import PipelineCopy
 from tests.integration.processes import Part, Parts, console_parts
 from tests.integration.traffic import Acknowledged, Place, Traffic
 from tests.kafka.reading import read_all
@@ -75,6 +76,9 @@ class Stream:
         """Stop every copy in an orderly way, once each group is at the end of what it reads."""
         for name in sorted(self._copies, key="dlq-index".__eq__):
             wait_until(lambda name=name: self.lag(name) == 0, 90, f"{name} is at the end", every_s=0.2)
+        for name in self._copies:
+            # One that has only just started, after a kill, settles first what the last left behind.
+            wait_until(lambda name=name: is_at_work(name), 30, f"{name} holds its partitions")
         for part in self._copies.values():
             part.signal(signal.SIGTERM)
         for name, part in self._copies.items():
@@ -142,6 +146,12 @@ class Stream:
             yield consumer
         finally:
             consumer.close()
+
+
+def is_at_work(name: str) -> bool:
+    """Whether the pipeline's copy reads every partition it holds, as of its last heartbeat."""
+    copy = PipelineCopy.objects.get(pipeline__name=name, slot=0)
+    return bool(copy.partitions) and not copy.counters["waiting"]
 
 
 @contextmanager
