@@ -240,11 +240,15 @@ def heard() -> Iterator[list[str]]:
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    # A command that ran in this process has quieted it for good.
+    level = CLIENT_LOG.level
+    CLIENT_LOG.setLevel(logging.NOTSET)
     CLIENT_LOG.addHandler(handler)
     try:
         yield lines
     finally:
         CLIENT_LOG.removeHandler(handler)
+        CLIENT_LOG.setLevel(level)
 
 
 def test_librdkafkas_lines_and_errors_go_to_the_log_and_the_hook() -> None:
