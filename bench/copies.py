@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import psutil
 import stage  # before anything of Django's
@@ -38,11 +39,11 @@ class Child:
             env={**os.environ, "DATABASE_URL": f"sqlite:///{stage.DIRECTORY / 'console.sqlite3'}"},
         )
 
-    def answer(self) -> dict[str, float]:
+    def answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, "a copy died"
-        told: dict[str, float] = json.loads(line)
+        told: dict[str, Any] = json.loads(line)
         return told
 
     def ask(self, what: str) -> None:
@@ -65,6 +66,10 @@ def together(here: stage.Stage, copies: int, count: int, number: int) -> tuple[f
     try:
         for child in children:
             child.answer()
+        for child in children:
+            child.ask("leave")
+        for child in children:
+            child.answer()
         stage.write(here, stage.TOPIC, count)
         psutil.cpu_times_percent()
         for child in children:
@@ -75,8 +80,20 @@ def together(here: stage.Stage, copies: int, count: int, number: int) -> tuple[f
         for child in children:
             child.end()
     assert sum(one["count"] for one in told) == count, told
-    took = max(one["ended"] for one in told) - min(one["began"] for one in told if one["began"])
-    return count / took, idle
+    return while_all_read([one["course"] for one in told]), idle
+
+
+def while_all_read(courses: Sequence[Sequence[tuple[float, int]]]) -> float:
+    """Records a second of all copies, from when the last of them began until the first of them ended."""
+    began, ended = max(course[0][0] for course in courses), min(course[-1][0] for course in courses)
+    assert ended - began > 0.2, "the copies hardly read at the same time: give them more messages"
+    return sum(_count_at(course, ended) - _count_at(course, began) for course in courses) / (ended - began)
+
+
+def _count_at(course: Sequence[tuple[float, int]], at: float) -> float:
+    later = next(n for n, (when, _) in enumerate(course) if when >= at)
+    (when, count), (before, counted) = course[later], course[max(0, later - 1)]
+    return count if when == before else counted + (count - counted) * (at - before) / (when - before)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,9 +2,9 @@
 
     python bench/copy_child.py GROUP SLOT PARTITIONS
 
-As a process of its own it joins the group, waits for its share, and leaves its place to its next start,
-as a static member does. Then each line `read N` on standard input makes it start and read N records, or
-until a second passes without one; it answers with JSON.
+As a process of its own it joins the group, says when it holds its share, and at the next line on standard
+input leaves its place to its next start, as a static member does. Then each line `read N` makes it start and
+read N records, or until a second passes without one. Every answer is a line of JSON.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 import logging
 import resource
+import select
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import stage  # before anything of Django's
@@ -27,6 +28,9 @@ from gdsconsole.running import run_copy
 from topics.steps import RulesStep
 
 NAME = "alerting"
+# What a copy may take until its first record.
+START_S = 30.0
+EVERY_S = 0.02
 
 
 @dataclass(slots=True)
@@ -37,6 +41,8 @@ class Reading:
     began: float = 0.0
     last: float = 0.0
     ended: float = 0.0
+    # The time and the count, now and then.
+    course: list[tuple[float, int]] = field(default_factory=list)
 
     @property
     def per_s(self) -> float:
@@ -57,6 +63,8 @@ class CountingStep(RulesStep):
         stored = super().handle(batch)
         reading.count += len(batch.values)
         reading.last = time.time()
+        if not reading.course or reading.last - reading.course[-1][0] > EVERY_S:
+            reading.course.append((reading.last, reading.count))
         if stored and self._on_stored is not None:
             self._on_stored(batch)
         return stored
@@ -77,8 +85,10 @@ def read(
     catalog.CATALOG = {NAME: replace(catalog.ALERTING, group=group, step=step)}
     Pipeline.objects.update_or_create(name=NAME, defaults={"group": group})
 
+    started = time.time()
+
     def ended() -> str:
-        idle = reading.began and time.time() - reading.last > idle_s
+        idle = time.time() - (reading.last or started + START_S) > idle_s
         return "enough" if reading.count >= count or idle or stop() else ""
 
     loop = run_copy(NAME, slot, stop=ended)
@@ -88,16 +98,20 @@ def read(
 
 
 def join(group: str, slot: int, partitions: int) -> None:
-    """Hold that many partitions for a moment; they stay this slot's."""
+    """Hold that many partitions until a line comes: the others may still need this one to share with."""
     spec = replace(catalog.ALERTING, group=group, step=lambda: RulesStep(group=group))
     pipeline = catalog.build(spec, slot=slot)
     pipeline.subscribe([stage.TOPIC])
-    steady = 0
-    while steady < 5:
+    told = False
+    while not select.select([sys.stdin], [], [], 0)[0]:
         pipeline.run_once()
         held = pipeline.snapshot()
-        steady = steady + 1 if len(held.partitions) == partitions and not held.waiting else 0
+        if not told and len(held.partitions) == partitions and not held.waiting:
+            print(json.dumps({"joined": partitions}), flush=True)
+            told = True
+    sys.stdin.readline()
     pipeline.close(commit=True)
+    print(json.dumps({"left": partitions}), flush=True)
 
 
 def main() -> None:
@@ -105,7 +119,6 @@ def main() -> None:
     group, slot, partitions = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     if partitions:
         join(group, slot, partitions)
-    print(json.dumps({"joined": partitions}), flush=True)
     for line in sys.stdin:
         reading = read(group, int(line.split()[1]), slot=slot, idle_s=1.0)
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -115,6 +128,7 @@ def main() -> None:
                     "count": reading.count,
                     "began": reading.began,
                     "ended": reading.ended,
+                    "course": reading.course,
                     "peak_mb": round(peak_mb, 1),
                 }
             ),

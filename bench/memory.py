@@ -24,7 +24,6 @@ def main() -> None:
         stage.write(here, stage.TOPIC, given.messages)
         child = Child("memory", 0, 0)
         try:
-            child.answer()
             child.ask(f"read {given.messages}")
             told = child.answer()
         finally:
