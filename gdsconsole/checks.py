@@ -15,9 +15,11 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from gdsconsole.kafka.clients import new_consumer, new_producer
+from gdsconsole.env import TRANSACTIONAL
+from gdsconsole.kafka.clients import ClientHooks, new_consumer, new_producer
 from gdsconsole.kafka.config import ClientSettings, override_problems, variable
 from gdsconsole.kafka.errors import WrongClientConfig
+from gdsconsole.kafka.members import open_member
 
 # Values that give up a promise of the console, and which.
 _GIVES_UP: Mapping[str, tuple[frozenset[str], str]] = {
@@ -117,6 +119,12 @@ def _refused_values(client_settings: ClientSettings) -> Iterator[str]:
     try:
         new_producer(client_settings)
         new_consumer(client_settings, group_id="gds-check").close()
+        protocol = settings.GDS_GROUP_PROTOCOL
+        open_member(
+            client_settings, group="gds-check", slot=0, hooks=ClientHooks(), protocol=protocol
+        ).close()
+        if settings.GDS_ALERT_EVENTS == TRANSACTIONAL:
+            new_producer(client_settings, transactional_id="gds-check")
     except WrongClientConfig as error:
         yield str(error)
 

@@ -42,6 +42,38 @@ def test_a_kafka_property_no_client_takes_is_an_error_naming_its_variable(
     assert message.msg.startswith(named)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "overrides", "named"),
+    [
+        (
+            {"GDS_GROUP_PROTOCOL": "consumer"},
+            {"session.timeout.ms": "6000"},
+            "KAFKA_CONFIG_SESSION_TIMEOUT_MS: ",
+        ),
+        (
+            {"GDS_ALERT_EVENTS": "transactional"},
+            {"enable.idempotence": "false"},
+            "KAFKA_CONFIG_ENABLE_IDEMPOTENCE: ",
+        ),
+    ],
+)
+def test_what_a_chosen_way_does_not_go_with_is_an_error(
+    settings: Any, chosen: dict[str, str], overrides: dict[str, str], named: str
+) -> None:
+    settings.KAFKA_CONFIG = overrides
+    assert [found for found in ours() if found.id == "gdsconsole.E001"] == []
+    for name, value in chosen.items():
+        setattr(settings, name, value)
+    [message] = [found for found in ours() if found.id == "gdsconsole.E001"]
+    assert message.msg.startswith(named)
+
+
+def test_both_ways_of_sharing_and_of_sending_are_fine(settings: Any) -> None:
+    settings.KAFKA_CONFIG = {"client.rack": "a"}
+    settings.GDS_GROUP_PROTOCOL, settings.GDS_ALERT_EVENTS = "consumer", "transactional"
+    assert ours() == []
+
+
 def test_every_wrong_name_is_told_at_once(settings: Any) -> None:
     settings.KAFKA_CONFIG = {"colour": "red", "shape": "round"}
     settings.KAFKA_BOOTSTRAP_SERVERS = ""

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 0.1
 # A commit takes several round trips; at most this share of the time goes to them.
-COMMIT_SHARE = 0.2
+COMMIT_SHARE = 0.1
 # A transaction that a slow commit put off must not time out, and its records wait to be seen.
 LONGEST_S = 1.0
 COMMIT_TIMEOUT_S = 5.0
