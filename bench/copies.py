@@ -23,7 +23,7 @@ from alerting import FEW, make_rules
 from gdsconsole.pipelines.models import Pipeline
 
 # Of the cores, what has to be free for a second copy to be of use.
-NEEDED_CORES = 0.5
+NEEDED_CORES = 0.9
 
 
 class Child:
