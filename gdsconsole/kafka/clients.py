@@ -36,6 +36,15 @@ RebalanceCallback = Callable[[Any, list[TopicPartition]], None]
 CLIENT_LOG = logging.getLogger("gdsconsole.kafka.client")
 
 
+def quiet_client(verbosity: int) -> None:
+    """Keep the client library's reconnect lines from a command's output, unless it is asked to tell more.
+
+    What they say comes as one line naming the service, when the command gives up.
+    """
+    if verbosity < 2:
+        CLIENT_LOG.setLevel(logging.CRITICAL)
+
+
 class Record(Protocol):
     """A consumed record, or in its place an event that has an `error()`."""
 

@@ -1,12 +1,9 @@
-"""Argument types and the start of commands that talk to Kafka."""
+"""Argument types of the commands."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import math
-
-from gdsconsole.kafka.clients import CLIENT_LOG
 
 
 def at_least_one(text: str) -> int:
@@ -42,15 +39,6 @@ def share(text: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"a ratio from 0 to 1, not {text!r}")
     return number
-
-
-def quiet_client(verbosity: int) -> None:
-    """Keep the client library's reconnect lines from a command's output, unless it is asked to tell more.
-
-    What they say comes as one line naming the service, when the command gives up.
-    """
-    if verbosity < 2:
-        CLIENT_LOG.setLevel(logging.CRITICAL)
 
 
 def _number(text: str) -> float:

@@ -13,12 +13,19 @@ from typing import Any, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gdsconsole.kafka.clients import ClientHooks, LastError, Producer, new_producer, require_topic
+from gdsconsole.kafka.clients import (
+    ClientHooks,
+    LastError,
+    Producer,
+    new_producer,
+    quiet_client,
+    require_topic,
+)
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic, WrongClientConfig
 from gdsconsole.kafka.producing import KEY_STRATEGIES
 from gdsconsole.kafka.transactions import init_transactions
-from gdsconsole.management.arguments import at_least_one, quiet_client, seconds
+from gdsconsole.management.arguments import at_least_one, seconds
 from gdsconsole.management.interruption import Interruption
 from gdsconsole.management.lines import read_lines
 from gdsconsole.management.sending import MetricLines, Tally

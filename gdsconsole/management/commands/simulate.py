@@ -13,10 +13,10 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gdsconsole.kafka.clients import ClientHooks, LastError, new_producer, require_topic
+from gdsconsole.kafka.clients import ClientHooks, LastError, new_producer, quiet_client, require_topic
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic, WrongClientConfig
 from gdsconsole.kafka.producing import SendStalled
-from gdsconsole.management.arguments import at_least_one, quiet_client, rate, seconds, share
+from gdsconsole.management.arguments import at_least_one, rate, seconds, share
 from gdsconsole.management.interruption import Interrupted, Interruption
 from gdsconsole.management.simulating import Simulation
 from gdsconsole.pipelines.connection import kafka_settings

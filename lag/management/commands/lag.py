@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from gdsconsole import formats
-from gdsconsole.kafka.clients import CLIENT_LOG
+from gdsconsole.kafka.clients import quiet_client
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from gdsconsole.kafka.record_times import RecordTimes
 from gdsconsole.pipelines.connection import kafka_settings
@@ -50,9 +49,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        if options["verbosity"] < 2:
-            # What its reconnect lines say comes as one line, when the reading fails.
-            CLIENT_LOG.setLevel(logging.CRITICAL)
+        quiet_client(options["verbosity"])
         wanted = options["group"]
         try:
             settings = kafka_settings()
