@@ -71,7 +71,8 @@ class Traffic:
         finally:
             ended.set()
             thread.join()
-            assert self._producer.flush(60) == 0, "not acknowledged within 60 s"
+        # Not above: it would hide what failed in the block, a minute later.
+        assert self._producer.flush(60) == 0, "not acknowledged within 60 s"
 
     def _produce(self, count: int) -> None:
         for _ in range(count):
