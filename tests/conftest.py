@@ -6,28 +6,39 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 import redis
+import uvicorn
 from confluent_kafka.admin import AdminClient, NewTopic
 from django.conf import settings as django_settings
+from django.contrib.auth.models import Group, User
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.db.backends.base.operations import BaseDatabaseOperations
+from django.test import Client
 
 from gdsconsole import env
+from gdsconsole.access import sync_roles
 from gdsconsole.audit import triggers
 from gdsconsole.celery import app as celery_app
 from gdsconsole.devstack import jars, java, ports
 from gdsconsole.devstack.kafka_cluster import BrokerPorts, ClusterLayout, KafkaCluster
 from gdsconsole.devstack.redis_server import RedisServer
+from gdsconsole.live import hub
+from tests.browser import driving
 from tests.postgresql import PostgresqlServer
 from tests.postgresql import find as find_postgresql
 from tests.running_console import RunningConsole
 from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 BROKERS = 3
 # A console's first start takes half a minute on two idle cores, and much longer on busy ones.
@@ -231,3 +242,46 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningConsole
         yield running
     finally:
         running.down()
+
+
+@pytest.fixture
+def client_of(db: None) -> Callable[[str], Client]:
+    """A client of somebody with this role; `anonymous` and any other word that is no role have none."""
+    sync_roles()
+
+    def make(role: str) -> Client:
+        client = Client()
+        if role != "anonymous":
+            user = User.objects.create_user(role, password="pw", is_staff=role == "admin")
+            user.groups.set(Group.objects.filter(name=role))
+            client.force_login(user)
+        return client
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    """One Chromium for the tests of a file; a longer-lived one's event loop would stop other tests."""
+    with driving.chrome() as browser:
+        yield browser
+
+
+@pytest.fixture
+def site(redis_url: str, transactional_db: None, settings: Any) -> Iterator[str]:
+    """A web process of the console, sockets too, in a thread; no broker answers it."""
+    from gdsconsole.asgi import application
+
+    settings.KAFKA_BOOTSTRAP_SERVERS = "127.0.0.1:1"
+    hub._hubs.clear()
+    port = ports.free(1)[0]
+    served = ASGIStaticFilesHandler(application)
+    config = uvicorn.Config(served, port=port, log_level="error", lifespan="off", ws="websockets-sansio")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_until(lambda: server.started, 10, "the server listens")
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    server.force_exit = True
+    thread.join(10)

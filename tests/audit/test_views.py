@@ -9,31 +9,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
-from gdsconsole.access import sync_roles
 from gdsconsole.audit.models import AuditEntry, Outcome
 from gdsconsole.audit.reading import headline_of, rows_of, slice_of
 from tests.audit.making import make_entry, tamper
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def client_of() -> Callable[[str], Client]:
-    sync_roles()
-
-    def make(role: str) -> Client:
-        client = Client()
-        if role != "anonymous":
-            user = User.objects.create_user(role)
-            user.groups.set(Group.objects.filter(name=role))
-            client.force_login(user)
-        return client
-
-    return make
 
 
 def text_of(response: Any) -> str:

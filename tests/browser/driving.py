@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.conf import settings
+from django.test import Client
 
 from tests import chromium
 
@@ -48,6 +50,27 @@ def watch(page: Page, wrong: list[str]) -> None:
         dialog.dismiss()
 
     page.on("dialog", refuse)
+
+
+@contextmanager
+def opened_as(client: Client, chrome: Browser, site: str) -> Iterator[Page]:
+    """A page with the client's session; whatever goes wrong in it fails the test at the end."""
+    context = chrome.new_context(base_url=site, viewport={"width": 1440, "height": 900})
+    name = settings.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": site}])
+    page = context.new_page()
+    wrong: list[str] = []
+    watch(page, wrong)
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def open_live(page: Page, path: str) -> None:
+    """Go there and wait for the socket; a mark on the window is gone with a reload."""
+    page.goto(path)
+    page.wait_for_selector("body[data-connection=live]")
+    page.evaluate("window.isTheSame = true")
 
 
 def log_in(page: Page, name: str, password: str) -> None:

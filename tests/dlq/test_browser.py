@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.test import Client
 
 from dlq import services
 from dlq.history import Unwritten, record_unwritten
 from dlq.models import DeadLetter, ReplayRun, pack_headers
-from gdsconsole.access import sync_roles
-from tests import chromium
+from tests.browser.driving import opened_as
 from tests.dlq.test_views import HOSTILE, NOW
 from tests.factories import make_dead_letter
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic"]
+pytestmark = [pytest.mark.browser, pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def reviewer(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def reviewer(client_of: Callable[[str], Client], chrome: Browser, site: str) -> Iterator[Page]:
     """A page with a reviewer logged in; it fails the test on any script error or breach of the policy."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = chromium.find()
-    if path is None:
-        pytest.skip("no Chromium here; `python -m tests.chromium` installs one")
-    # Playwright's own event loop runs on this thread; the tests use the database only between its calls.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-    sync_roles()
-    user = User.objects.create_user("reviewer", password="pw")
-    user.groups.set([Group.objects.get(name="reviewer")])
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=str(path), args=FLAGS)
-        page = browser.new_page(base_url=live_server.url, viewport={"width": 1440, "height": 900})
-        wrong: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on(
-            "console",
-            lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None,
-        )
-        page.goto("/login/")
-        page.fill("[name=username]", "reviewer")
-        page.fill("[name=password]", "pw")
-        page.click("main [type=submit], form [type=submit]")
-        page.wait_for_url("**/")
+    with opened_as(client_of("reviewer"), chrome, site) as page:
         yield page
-        browser.close()
-        assert wrong == []
 
 
 def test_no_message_becomes_markup(reviewer: Any) -> None:

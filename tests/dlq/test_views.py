@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -13,7 +13,7 @@ from django.utils import timezone
 from dlq import decision_views, services
 from dlq.history import Unwritten, Written, record_unwritten, record_written
 from dlq.models import DeadLetter, ReplayItem, ReplayRun, pack_headers
-from gdsconsole.access import ROLES, sync_roles
+from gdsconsole.access import ROLES
 from tests.factories import make_dead_letter
 from topics.models import TopicDefinition
 
@@ -28,21 +28,6 @@ def enqueued(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
     monkeypatch.setattr(decision_views, "enqueue_replay", lambda: calls.append(1))
     return calls
-
-
-@pytest.fixture
-def client_of(db: None) -> Callable[[str], Client]:
-    sync_roles()
-
-    def make(role: str) -> Client:
-        client = Client()
-        if role != "anonymous":
-            user = User.objects.create_user(role, password="pw", is_staff=role == "admin")
-            user.groups.set([Group.objects.get(name=role)])
-            client.force_login(user)
-        return client
-
-    return make
 
 
 @pytest.fixture

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
-from gdsconsole.access import sync_roles
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from lag.models import BrokerSample, GroupSample
 from tests.factories import make_broker_sample, make_group_sample
@@ -25,22 +23,6 @@ def groups(kafka: KafkaCluster, kafka_admin: AdminClient) -> Iterator[Groups]:
     made = Groups(kafka.bootstrap_servers, kafka_admin)
     yield made
     made.delete_all()
-
-
-@pytest.fixture
-def client_of(db: None) -> Callable[[str], Client]:
-    """A client of somebody with this role; `anonymous` and `nobody` (no role) have none."""
-    sync_roles()
-
-    def make(role: str) -> Client:
-        client = Client()
-        if role != "anonymous":
-            user = User.objects.create_user(role, password="pw")
-            user.groups.set(Group.objects.filter(name=role))
-            client.force_login(user)
-        return client
-
-    return make
 
 
 @pytest.fixture

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
-from django.contrib.auth.models import Group, User
-from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.test import Client
 from django.utils import timezone
 
-from gdsconsole.access import sync_roles
-from gdsconsole.devstack import ports
-from gdsconsole.live import hub, publish
+from gdsconsole.live import publish
 from lag.models import GroupSample
 from lag.services import as_data
-from tests import chromium
+from tests.browser.driving import open_live, opened_as
 from tests.factories import broker_figures, make_broker_sample, make_group_sample, partition_sample
-from tests.waiting import wait_until
 from topics import seed
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
@@ -30,54 +26,10 @@ LEGEND = "#lag-chart .chart-legend li:first-child b"
 
 
 @pytest.fixture
-def site(redis_url: str, transactional_db: None, settings: Any) -> Iterator[str]:
-    """A web process of the console, in a thread; no broker answers it."""
-    from gdsconsole.asgi import application
-
-    settings.KAFKA_BOOTSTRAP_SERVERS = "127.0.0.1:1"
-    hub._hubs.clear()
-    port = ports.free(1)[0]
-    served = ASGIStaticFilesHandler(application)
-    config = uvicorn.Config(served, port=port, log_level="error", lifespan="off", ws="websockets-sansio")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_until(lambda: server.started, 10, "the server listens")
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    server.force_exit = True
-    thread.join(10)
-
-
-@pytest.fixture
-def viewer(site: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def viewer(client_of: Callable[[str], Client], chrome: Browser, site: str) -> Iterator[Page]:
     """A page with a viewer logged in; it fails the test on any script error or breach of the policy."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = chromium.find()
-    if path is None:
-        pytest.skip("no Chromium here; `python -m tests.chromium` installs one")
-    # Playwright's own event loop runs on this thread; the tests use the database only between its calls.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-    sync_roles()
-    user = User.objects.create_user("viewer")
-    user.groups.set([Group.objects.get(name="viewer")])
-    client = Client()
-    client.force_login(user)
-    name = settings.SESSION_COOKIE_NAME
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=str(path), args=chromium.FLAGS)
-        context = browser.new_context(base_url=site, viewport={"width": 1440, "height": 900})
-        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": site}])
-        page = context.new_page()
-        wrong: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on(
-            "console",
-            lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None,
-        )
+    with opened_as(client_of("viewer"), chrome, site) as page:
         yield page
-        browser.close()
-        assert wrong == []
 
 
 def sampled(group: str, lag: int, **changes: Any) -> GroupSample:
@@ -93,13 +45,6 @@ def tell(*samples: GroupSample) -> None:
     for sample in samples:
         publish.publish("lag.sampled", sample.group, as_data(sample))
     publish.flush()
-
-
-def open_live(page: Any, path: str) -> None:
-    page.goto(path)
-    page.wait_for_selector("body[data-connection=live]")
-    # A mark on the window is gone with a reload.
-    page.evaluate("window.isTheSame = true")
 
 
 def test_lag_changes_on_the_open_pages(viewer: Any) -> None:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
-from gdsconsole.access import sync_roles
 from gdsconsole.audit.models import AuditEntry
 from gdsconsole.live import publish
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
-from tests import chromium
+from tests.browser.driving import open_live, opened_as
 from tests.factories import by
-from tests.lag.test_browser import open_live, site
 from tests.waiting import wait_until
 
-__all__ = ["site"]  # a fixture
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
@@ -30,35 +28,11 @@ GROUPS = {"alerting": "gds-alerting", "warehouse": "gds-warehouse"}
 
 
 @pytest.fixture
-def operator(site: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def operator(client_of: Callable[[str], Client], chrome: Browser, site: str) -> Iterator[Page]:
     """A page with an operator logged in; it fails the test on any script error or breach of the policy."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = chromium.find()
-    if path is None:
-        pytest.skip("no Chromium here; `python -m tests.chromium` installs one")
-    # Playwright's own event loop runs on this thread; the tests use the database only between its calls.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-    sync_roles()
     services.ensure(groups=GROUPS)
-    user = User.objects.create_user("operator")
-    user.groups.set([Group.objects.get(name="operator")])
-    client = Client()
-    client.force_login(user)
-    name = settings.SESSION_COOKIE_NAME
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=str(path), args=chromium.FLAGS)
-        context = browser.new_context(base_url=site, viewport={"width": 1440, "height": 900})
-        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": site}])
-        page = context.new_page()
-        wrong: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on(
-            "console",
-            lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None,
-        )
+    with opened_as(client_of("operator"), chrome, site) as page:
         yield page
-        browser.close()
-        assert wrong == []
 
 
 def beat(name: str, slot: int, numbers: range) -> None:

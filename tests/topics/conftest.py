@@ -6,30 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from gdsconsole.access import sync_roles
 from gdsconsole.kafka.cluster import Partition
 from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.kafka.topic_admin import LiveProperty, LiveTopic, LiveTopics, Origin
 from topics.models import TopicDefinition
 from topics.reading import Reading
-
-
-@pytest.fixture
-def client_of(db: None) -> Callable[[str], Client]:
-    sync_roles()
-
-    def make(role: str) -> Client:
-        client = Client()
-        if role != "anonymous":
-            user = User.objects.create_user(role, password="pw", is_staff=role == "admin")
-            user.groups.set([Group.objects.get(name=role)])
-            client.force_login(user)
-        return client
-
-    return make
 
 
 @pytest.fixture

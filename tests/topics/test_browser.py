@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
-from django.contrib.auth.models import Group, User
-from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.test import Client
 from django.utils import timezone
 
-from gdsconsole.access import sync_roles
-from gdsconsole.devstack import ports
-from gdsconsole.live import hub, publish
-from tests import chromium
+from gdsconsole.live import publish
+from tests.browser.driving import open_live, opened_as
 from tests.dlq.test_views import HOSTILE
 from tests.topics.making import make_alert, make_alert_rule
 from tests.waiting import wait_until
@@ -25,73 +19,17 @@ from topics.models import Alert, TopicDefinition
 from topics.outbox import alert_changed
 from topics.services import Measurement
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 pytestmark = [pytest.mark.browser, pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Any]:
-    """One Chromium for the tests of this file; pytest-playwright's would keep its event loop for all."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = chromium.find()
-    if path is None:
-        pytest.skip("no Chromium here; `python -m tests.chromium` installs one")
-    with pytest.MonkeyPatch.context() as patched, playwright.sync_playwright() as started:
-        # Its event loop runs on this thread; the tests use the database only between its calls.
-        patched.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = started.chromium.launch(executable_path=str(path), args=chromium.FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def site(redis_url: str, transactional_db: None, settings: Any) -> Iterator[str]:
-    """A web process of the console, in a thread; no broker answers it."""
-    from gdsconsole.asgi import application
-
-    settings.KAFKA_BOOTSTRAP_SERVERS = "127.0.0.1:1"
-    hub._hubs.clear()
-    port = ports.free(1)[0]
-    served = ASGIStaticFilesHandler(application)
-    config = uvicorn.Config(served, port=port, log_level="error", lifespan="off", ws="websockets-sansio")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_until(lambda: server.started, 10, "the server listens")
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    server.force_exit = True
-    thread.join(10)
-
-
-@pytest.fixture
-def operator(chrome: Any, site: str, settings: Any) -> Iterator[Any]:
+def operator(client_of: Callable[[str], Client], chrome: Browser, site: str) -> Iterator[Page]:
     """A page with an operator logged in; it fails the test on any script error or breach of the policy."""
-    sync_roles()
-    user = User.objects.create_user("operator")
-    user.groups.set([Group.objects.get(name="operator")])
-    client = Client()
-    client.force_login(user)
-    name = settings.SESSION_COOKIE_NAME
-    context = chrome.new_context(base_url=site, viewport={"width": 1440, "height": 900})
-    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": site}])
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on(
-        "console",
-        lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None,
-    )
-    yield page
-    context.close()
-    assert wrong == []
-
-
-def open_live(page: Any, path: str) -> None:
-    page.goto(path)
-    page.wait_for_selector("body[data-connection=live]")
-    # No reload from here on: a mark on the window is gone with the page.
-    page.evaluate("window.isTheSame = true")
+    with opened_as(client_of("operator"), chrome, site) as page:
+        yield page
 
 
 def announce(alert: Alert) -> None:
