@@ -82,7 +82,6 @@ class CopyLoop:
             self.ended, self.why = Outcome.FAILED, f"{type(error).__name__}: {reason_of(error)}"
             log.exception("%s/%d failed", self.lease.name, self.lease.slot)
         finally:
-            # Also on the way out of a second Ctrl-C, which ends the process without a commit.
             in_order = self.ended in {Outcome.DRAINED, Outcome.UNWANTED, Outcome.HALTED}
             try:
                 self.pipeline.close(commit=in_order)

@@ -9,7 +9,6 @@ from gdsconsole import catalog, tasks
 from gdsconsole.celery import app
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.copies import utc_now
-from gdsconsole.pipelines.draining import SharedFlag
 from tests.factories import by
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db]
@@ -62,17 +61,3 @@ def test_the_task_is_acknowledged_early_and_has_no_limit_that_ends_it():
     assert task.soft_time_limit is None
     route = app.amqp.router.route({}, task.name)
     assert route["queue"].name == "pipelines"
-
-
-def test_the_shared_flag_is_seen_by_a_child_forked_before_it_was_set():
-    import os
-
-    flag = SharedFlag()
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.read(read, 1)
-        os._exit(0 if flag.is_set() else 1)
-    flag.set()
-    os.write(write, b"x")
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
