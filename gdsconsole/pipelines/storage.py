@@ -21,6 +21,9 @@ from gdsconsole.pipelines.models import PartitionFailure
 # What a lock may keep a pipeline from polling; it tries again, paused, for as long as it takes.
 LOCK_TIMEOUT_MS = 1_000
 STATEMENT_TIMEOUT_MS = 60_000
+# A copy that is frozen in a transaction loses it, and the rows it has locked, before its lease is over.
+# SQLite has nothing like it: there the lock is free again when the copy thaws or dies.
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 
 classify_failure = partial(
     classify, transient=(OperationalError, InterfaceError, redis.ConnectionError, redis.TimeoutError)
@@ -61,6 +64,7 @@ def _bound(connection: BaseDatabaseWrapper, **_: Any) -> None:
         elif connection.vendor == "postgresql":
             cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
             cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_TIMEOUT_MS}")
 
 
 class StoredStep:

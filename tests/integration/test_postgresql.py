@@ -18,6 +18,7 @@ from tests.postgresql import PostgresqlServer
 FILES = [
     "tests/audit/test_services.py",
     "tests/audit/test_verifying.py",
+    "tests/pipelines/test_frozen.py",
     "tests/pipelines/test_leases.py",
     "tests/pipelines/test_progress.py",
     "tests/pipelines/test_reading.py",
