@@ -1,10 +1,12 @@
 """The lives of one copy of a pipeline: `kill -9` again and again, then one in peace until SIGTERM.
 
-    python -m tests.integration.lives NAME GROUP [--kills N --seed S --within S] [--commits-first]
+    python -m tests.integration.lives NAME GROUP [--kills N --seed S --within S] [--before-marking]
+        [--commits-first]
 
 Django is loaded once. Every life that ends by a kill is a fork, so that a start costs milliseconds; it
 makes its clients and connections itself. The moment of a kill is random, from the seed: while the copy
-starts, or right after it has begun to handle a number of batches. Each death is a line on stdout.
+starts, or right after it has begun to handle a number of batches; or it is the worst moment of the outbox,
+when the broker has acknowledged events that are not marked yet. Each death is a line on stdout.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import django
@@ -36,6 +39,7 @@ from gdsconsole.pipelines.copies import Outcome  # noqa: E402
 from gdsconsole.pipelines.draining import stop_signals  # noqa: E402
 from gdsconsole.pipelines.storage import bound_waits  # noqa: E402
 from gdsconsole.running import run_copy  # noqa: E402
+from topics import outbox  # noqa: E402
 from topics.steps import RulesStep  # noqa: E402
 from topics.warehouse_step import WarehouseStep  # noqa: E402
 
@@ -84,17 +88,42 @@ class CommitsFirst:
         return list(records)
 
 
-def kill(name: str, begun: mmap.mmap, chance: random.Random, within_s: float) -> None:
-    """Start the copy, and kill it at a random moment of its life: `within_s` of a batch's beginning."""
-    batches, after_s = chance.choice([0, 1, 1, 2, 3, 5, 8]), chance.random()
+class DiesBeforeMarking(outbox.EventSender):
+    """Ends its process by a kill once events are acknowledged, and before their rows say so."""
+
+    def settle(self, *, now: datetime, wait_s: float = 0.0) -> int:
+        if self._producer is not None:
+            self._producer.flush(outbox.FLUSH_S)
+        if self._acknowledged:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().settle(now=now, wait_s=wait_s)
+
+
+def live(name: str, begun: mmap.mmap) -> int:
+    """Start the copy in a process of its own, which nothing but a kill ends; returns its id."""
     begun[0] = 0
     pid = os.fork()
     if pid == 0:
-        # No way out of here but a kill; whatever comes back, or is raised, is a failure.
+        # Whatever comes back, or is raised, is a failure.
         try:
             run_copy(name, 0, stop=lambda: "")
         finally:
             os._exit(1)
+    return pid
+
+
+def mourn(name: str, pid: int, begun: mmap.mmap) -> None:
+    """Tell of a life that a kill has ended."""
+    _, status = os.waitpid(pid, 0)
+    if not os.WIFSIGNALED(status):
+        sys.exit(f"{name} ended by itself: status {status}")
+    print(f"killed {begun[0]}", flush=True)  # noqa: T201
+
+
+def kill(name: str, begun: mmap.mmap, chance: random.Random, within_s: float) -> None:
+    """Start the copy, and kill it at a random moment of its life: `within_s` of a batch's beginning."""
+    batches, after_s = chance.choice([0, 1, 1, 2, 3, 5, 8]), chance.random()
+    pid = live(name, begun)
     deadline = time.monotonic() + STARTS_WITHIN_S
     while begun[0] < batches:
         if time.monotonic() > deadline:
@@ -103,10 +132,7 @@ def kill(name: str, begun: mmap.mmap, chance: random.Random, within_s: float) ->
         time.sleep(0.0005)
     time.sleep(after_s * (within_s if batches else BIRTH_S))
     os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    if not os.WIFSIGNALED(status):
-        sys.exit(f"{name} ended by itself: status {status}")
-    print(f"killed {begun[0]}", flush=True)  # noqa: T201
+    mourn(name, pid, begun)
 
 
 def main() -> None:
@@ -116,11 +142,17 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--within", type=float, default=AFTER_BATCH_S)
+    parser.add_argument("--before-marking", action="store_true")
     parser.add_argument("--commits-first", action="store_true")
     asked = parser.parse_args()
     name, group = asked.name, asked.group
     begun = mmap.mmap(-1, 1)
     spec = catalog.CATALOG[name]
+    is_dying = True
+
+    def step() -> Watched:
+        dying = {"sender": DiesBeforeMarking()} if is_dying and asked.before_marking else {}
+        return Watched(STEPS[name](group=group, **dying), begun)
 
     def in_transactions(onward: InTransactions) -> catalog.SendingStep:
         sending = catalog.rules_in_transactions(onward, group=group)
@@ -130,7 +162,7 @@ def main() -> None:
         name: replace(
             spec,
             group=group,
-            step=lambda: Watched(STEPS[name](group=group), begun),
+            step=step,
             in_transactions=in_transactions if spec.in_transactions else None,
             policies=SMALL if asked.kills else spec.policies,
         )
@@ -143,7 +175,11 @@ def main() -> None:
     gc.freeze()
     chance = random.Random(asked.seed)
     for _ in range(asked.kills):
-        kill(name, begun, chance, asked.within)
+        if asked.before_marking:
+            mourn(name, live(name, begun), begun)
+        else:
+            kill(name, begun, chance, asked.within)
+    is_dying = False
     catalog.CATALOG = {name: replace(catalog.CATALOG[name], policies=spec.policies)}
     with stop_signals(signal.SIGTERM) as signals:
         ran = run_copy(name, 0, stop=lambda: "asked to stop" if signals.asked else "")

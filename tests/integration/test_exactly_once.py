@@ -58,9 +58,8 @@ def opened(
         manager.__exit__(None, None, None)
 
 
-def kill_while_sending(stream: Stream, *, kills: int, messages: int, within_s: float) -> None:
-    words = ("--kills", str(kills), "--seed", str(SEED), "--within", str(within_s))
-    alerting = stream.start("alerting", *words)
+def kill_while_sending(stream: Stream, *how: str, kills: int, messages: int) -> None:
+    alerting = stream.start("alerting", "--kills", str(kills), "--seed", str(SEED), *how)
     portions = 10
     for portion in range(portions):
         stream.traffic.send(messages // portions)
@@ -73,7 +72,7 @@ def kill_while_sending(stream: Stream, *, kills: int, messages: int, within_s: f
 
 def test_killed_at_work_each_event_is_in_kafka_once_and_agrees_with_its_row(opened):
     stream = opened("transactional")
-    kill_while_sending(stream, kills=30, messages=8_000, within_s=0.15)
+    kill_while_sending(stream, "--within", "0.15", kills=30, messages=8_000)
     expected = Counter(stream.acknowledged.breaking)
     assert len(expected) > 200
     assert stream.fired_in_kafka() == expected
@@ -81,10 +80,10 @@ def test_killed_at_work_each_event_is_in_kafka_once_and_agrees_with_its_row(open
     assert not AlertEvent.objects.unpublished().exists()
 
 
-def test_by_the_outbox_the_same_kills_put_some_events_there_twice(opened, settings):
+def test_by_the_outbox_a_kill_before_marking_puts_an_event_there_twice(opened, settings):
     """At least once: `event_id` tells them apart, which the rows here are, each once."""
     stream = opened("outbox")
-    kill_while_sending(stream, kills=12, messages=4_000, within_s=0.3)
+    kill_while_sending(stream, "--before-marking", kills=5, messages=4_000)
     settings.GDS_ORGANIZATION = stream.alerts.partition(".")[0]
     sender, later = outbox.EventSender(), timezone.now() + timedelta(minutes=10)
     while outbox.sweep(sender=sender, now=later, lease=timedelta(seconds=30)):
@@ -93,7 +92,8 @@ def test_by_the_outbox_the_same_kills_put_some_events_there_twice(opened, settin
     assert stream.fired_in_database() == expected
     found = stream.fired_in_kafka()
     assert set(found) == set(expected)
-    assert found != expected
+    twice = [instance for instance, times in found.items() if times > 1]
+    assert len(twice) >= 5
 
 
 def test_an_outage_of_whatever_is_below_is_no_loss_and_no_double(opened, kafka, kafka_admin, settings):
