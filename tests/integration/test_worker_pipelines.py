@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from django.db import OperationalError, transaction
 
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.pipelines import services
@@ -158,13 +159,24 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(parts, alerting, kafk
     assert_alerts_once(hot)
 
 
+def frozen_between_transactions(pid: int) -> bool:
+    """Freeze the process, unless it holds the lock of SQLite, which nobody could get until it thaws."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with transaction.atomic():
+            return True
+    except OperationalError:
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+
 def test_a_copy_frozen_and_thawed_writes_nothing_stale(parts, alerting, kafka):
     parts.worker()
     parts.beat()
     frozen = wait_until(running, 60, "the alerting copy holds its partitions")
     hot = send(kafka, 100_000)
     wait_until(lambda: alerting.done() > 5_000, 60, "some are done")
-    os.kill(frozen.pid, signal.SIGSTOP)
+    wait_until(lambda: frozen_between_transactions(frozen.pid), 30, "it froze without a lock")
     wait_until(lambda: (now := running()) is not None and now.pid != frozen.pid, 40, "another holds the slot")
     os.kill(frozen.pid, signal.SIGCONT)
     wait_until(lambda: alerting.lag() == 0, 90, "the group is at the end")
