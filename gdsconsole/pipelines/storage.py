@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,8 +19,11 @@ from gdsconsole.kafka.failures import Failure
 from gdsconsole.kafka.steps import Batch, PartitionId, Step
 from gdsconsole.pipelines.models import PartitionFailure
 
-# What a lock may keep a pipeline from polling; it tries again, paused, for as long as it takes.
+# What a lock may keep a pipeline from polling; it tries again, paused, for as long as it takes. A turn asks
+# the database for several things: for a while after one that waited in vain, the others wait less.
 LOCK_TIMEOUT_MS = 1_000
+IMPATIENT_LOCK_TIMEOUT_MS = 200
+IMPATIENT_S = 2.0
 STATEMENT_TIMEOUT_MS = 60_000
 # A copy that is frozen in a transaction loses it, and the rows it has locked, before its lease is over.
 # SQLite has nothing like it: there the lock is free again when the copy thaws or dies.
@@ -34,15 +38,43 @@ class StorageUnavailable(TransientError):
     """The database is locked or away."""
 
 
+class Patience:
+    """Whether this process has just waited in vain for the database."""
+
+    def __init__(self) -> None:
+        self._short_until = 0.0
+
+    @property
+    def is_short(self) -> bool:
+        return time.monotonic() < self._short_until
+
+    def lost(self) -> None:
+        self._short_until = time.monotonic() + IMPATIENT_S
+
+    def regained(self) -> bool:
+        """Whether it was short until now; said once."""
+        if not self._short_until or self.is_short:
+            return False
+        self._short_until = 0.0
+        return True
+
+
+_patience = Patience()
+
+
 @contextmanager
 def storage() -> Iterator[None]:
     """Makes an outage of the database a `TransientError`, and the next use of it a new connection."""
     try:
         yield
     except (OperationalError, InterfaceError) as error:
+        _patience.lost()
         if not connection.in_atomic_block:
             connection.close()
         raise StorageUnavailable(f"database: {error}") from error
+    if _patience.regained() and not connection.in_atomic_block:
+        # How long a connection waits is set when it is made.
+        connection.close()
 
 
 def bound_waits() -> None:
@@ -58,11 +90,12 @@ def unbound_waits() -> None:
 
 
 def _bound(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    patience_ms = IMPATIENT_LOCK_TIMEOUT_MS if _patience.is_short else LOCK_TIMEOUT_MS
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            cursor.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}")
+            cursor.execute(f"PRAGMA busy_timeout = {patience_ms}")
         elif connection.vendor == "postgresql":
-            cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
+            cursor.execute(f"SET lock_timeout = {patience_ms}")
             cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
             cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_TIMEOUT_MS}")
 
