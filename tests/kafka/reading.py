@@ -18,7 +18,11 @@ def read_all(
     """Every record of the topic as of now, partition by partition; fails after `timeout_s`."""
     group = f"reading-{uuid.uuid4().hex}"
     source = new_consumer(
-        settings, group_id=group, isolation_level=isolation_level, enable_partition_eof=True
+        settings,
+        group_id=group,
+        isolation_level=isolation_level,
+        enable_partition_eof=True,
+        fetch_min_bytes=1,
     )
     try:
         partitions = source.list_topics(topic, 10).topics[topic].partitions
@@ -36,7 +40,7 @@ def _until_the_end(consume: Callable[..., list[Any]], waiting: dict[int, int], t
     deadline = time.monotonic() + timeout_s
     while waiting:
         assert time.monotonic() < deadline, f"partitions not read to their ends in {timeout_s} s: {waiting}"
-        for record in consume(500, 0.5):
+        for record in consume(500, 0.05):
             error, partition = record.error(), record.partition()
             if error is None:
                 records.append(record)

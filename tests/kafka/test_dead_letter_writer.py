@@ -22,6 +22,7 @@ from tests.factories import make_record
 from tests.kafka.reading import read_all
 
 TopicFactory = Callable[..., str]
+OnItsWay = Callable[[list[Any]], tuple[list[Any], list[Any]]]
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 CONTEXT = DeadLetterContext(
     group="gds-alerting", error="not JSON", error_type="NotJson", attempt=1, failed_at=NOON
@@ -63,32 +64,39 @@ header_names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), ma
 originals = st.tuples(any_bytes, any_bytes, st.lists(st.tuples(header_names, any_bytes), max_size=4))
 
 
+@pytest.fixture
+def on_its_way(settings: ClientSettings, topic_factory: TopicFactory, park: Parked) -> OnItsWay:
+    """Sends records, writes each of them as a dead letter, and returns both as a reader finds them."""
+    source, dlq = topic_factory(partitions=1), topic_factory(partitions=1)
+    producer = new_producer(settings)
+    sender, writer = Sender(producer, source), make_writer(producer, dlq, park)
+
+    def through(given_records: list[Any]) -> tuple[list[Any], list[Any]]:
+        sender.send(OutgoingRecord(value, key, headers) for key, value, headers in given_records)
+        sender.finish()
+        sent = read_all(settings, source)[-len(given_records) :]
+        for record in sent:
+            writer.add(record, CONTEXT)
+        assert writer.flush() == Flushed(len(given_records), 0)
+        return sent, read_all(settings, dlq)[-len(given_records) :]
+
+    return through
+
+
 @pytest.mark.kafka
 @hypothesis_settings(
-    max_examples=10,
+    max_examples=20,
     deadline=None,
-    phases=[Phase.generate],  # an example takes a second: shrinking one would take minutes
+    phases=[Phase.generate],  # an example goes to brokers and back: shrinking one would take minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(given_records=st.lists(originals, min_size=1, max_size=20))
-def test_records_survive_the_broker_byte_for_byte(
-    settings: ClientSettings, topic_factory: TopicFactory, park: Parked, given_records: list[Any]
-) -> None:
-    source, dlq = topic_factory(partitions=1), topic_factory(partitions=1)
-    producer = new_producer(settings)
-    sender = Sender(producer, source)
-    sender.send(OutgoingRecord(value, key, headers) for key, value, headers in given_records)
-    assert sender.finish().delivered == len(given_records)
-    writer = make_writer(producer, dlq, park)
-    for record in read_all(settings, source):
-        writer.add(record, CONTEXT)
-    assert writer.flush() == Flushed(len(given_records), 0)
-
-    letters = [decode(record) for record in read_all(settings, dlq)]
+def test_records_survive_the_broker_byte_for_byte(on_its_way: OnItsWay, given_records: list[Any]) -> None:
+    sent, written = on_its_way(given_records)
+    letters = [decode(record) for record in written]
     assert [(letter.key, letter.value, letter.headers) for letter in letters] == given_records
-    assert [(letter.topic, letter.offset) for letter in letters] == [
-        (source, n) for n in range(len(given_records))
-    ]
+    places = [(record.topic(), record.offset()) for record in sent]
+    assert [(letter.topic, letter.offset) for letter in letters] == places
 
 
 @pytest.mark.kafka

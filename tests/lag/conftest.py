@@ -22,6 +22,7 @@ def groups(kafka: KafkaCluster, kafka_admin: AdminClient) -> Iterator[Groups]:
     """Consumer groups of this test, deleted after it."""
     made = Groups(kafka.bootstrap_servers, kafka_admin)
     yield made
+    kafka.restore()
     made.delete_all()
 
 
