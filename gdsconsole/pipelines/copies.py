@@ -67,6 +67,7 @@ class CopyLoop:
     why: str = ""
     _renewed_at: datetime | None = None
     _stats_at: datetime | None = None
+    _told: tuple[State, list[str]] | None = None
     _storage_down: bool = False
 
     def run(self) -> Outcome:
@@ -146,6 +147,7 @@ class CopyLoop:
 
     def _heartbeat(self) -> Heartbeat:
         snapshot = self.pipeline.snapshot()
+        self._told = _told_of(snapshot)
         return Heartbeat(
             state=PipelineCopy.State(snapshot.state.value),
             reason=snapshot.reason,
@@ -165,6 +167,9 @@ class CopyLoop:
             return
         self._stats_at = now
         snapshot = self.pipeline.snapshot()
+        if _told_of(snapshot) != self._told:
+            # Who holds what is in its row at once, not with a renewal that may be seconds off.
+            self._renewed_at = None
         # A lease that can't be renewed means a database that can't be written.
         storage_down = self._storage_down and snapshot.state is State.RUNNING
         reason = "the database is away" if storage_down else snapshot.reason
@@ -196,6 +201,10 @@ class CopyLoop:
 
 
 _COUNTED = ("processed", "dead_letters", "parked", "retries", "rebalances", "lost", "commit_failures")
+
+
+def _told_of(snapshot: Snapshot) -> tuple[State, list[str]]:
+    return snapshot.state, list(snapshot.partitions)
 
 
 def _ms(seconds: float | None) -> float | None:

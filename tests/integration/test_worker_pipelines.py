@@ -236,19 +236,6 @@ def test_a_copy_goes_on_without_redis_and_is_started_again_once_it_is_back(
     assert_alerts_once(hot)
 
 
-def test_scaling_to_three_shares_the_partitions_four_each(parts, alerting):
-    parts.worker(concurrency=7)
-    parts.beat()
-    wait_until(running, 60, "the alerting copy holds its partitions")
-    services.scale(name="alerting", copies=3, **by())
-
-    def shares() -> list[int]:
-        copies = PipelineCopy.objects.filter(pipeline__name="alerting", expires_at__gt=utc_now())
-        return sorted(len(copy.partitions) for copy in copies)
-
-    wait_until(lambda: shares() == [4, 4, 4], 20, "4 partitions each")
-
-
 def test_the_command_runs_a_copy_without_celery(parts, alerting, kafka):
     command = parts.manage("pipelines", "run", "alerting", "--json")
     wait_until(running, 60, "the command holds the partitions")
@@ -261,3 +248,17 @@ def test_the_command_runs_a_copy_without_celery(parts, alerting, kafka):
     assert '"outcome": "drained"' in command.said()
     wait_until(lambda: (now := running()) is not None and now.pid == second.pid, 20, "the second takes over")
     assert_alerts_once(hot)
+
+
+# Last: a test after it would wait until the sessions of its three members are over.
+def test_scaling_to_three_shares_the_partitions_four_each(parts, alerting):
+    parts.worker(concurrency=7)
+    parts.beat()
+    wait_until(running, 60, "the alerting copy holds its partitions")
+    services.scale(name="alerting", copies=3, **by())
+
+    def shares() -> list[int]:
+        copies = PipelineCopy.objects.filter(pipeline__name="alerting", expires_at__gt=utc_now())
+        return sorted(len(copy.partitions) for copy in copies)
+
+    wait_until(lambda: shares() == [4, 4, 4], 20, "4 partitions each")

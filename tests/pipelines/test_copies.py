@@ -34,6 +34,7 @@ class Runtime:
         self.closed: list[bool] = []
         self.topics: list[str] = []
         self.nudges = 0
+        self.partitions = ["t-0"]
         self.during: Callable[[], None] = lambda: None
 
     def subscribe(self, topics: Sequence[str]) -> None:
@@ -51,7 +52,7 @@ class Runtime:
         return Snapshot(
             state=State.RUNNING,
             reason="",
-            partitions=["t-0"],
+            partitions=self.partitions,
             waiting={},
             counters={"processed": self.turns, "dead_letters": 0},
             rate_in=12.5,
@@ -133,6 +134,16 @@ def test_it_renews_every_three_seconds_and_publishes_every_second(lab):
     assert (stats["rate_in"], stats["rate_out"]) == (12.5, 0.5)
     assert stats["batch_ms"] == 4.2
     assert stats["at"] == (START + timedelta(seconds=10)).timestamp()
+
+
+def test_who_holds_what_is_in_its_row_within_a_second_of_a_change(lab):
+    lab.turns(2)
+    lab.runtime.partitions = ["gds.metrics.production-7"]
+    lab.turns(1)
+    assert lab.row.partitions == ["t-0"]
+    lab.turns(1)
+    assert lab.row.partitions == ["gds.metrics.production-7"]
+    assert lab.row.heartbeat_at == START + timedelta(seconds=1.5)
 
 
 def test_a_changed_list_of_topics_is_read_within_seconds(lab):
