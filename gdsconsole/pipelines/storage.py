@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import redis
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -28,6 +28,7 @@ STATEMENT_TIMEOUT_MS = 60_000
 # A copy that is frozen in a transaction loses it, and the rows it has locked, before its lease is over.
 # SQLite has nothing like it: there the lock is free again when the copy thaws or dies.
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
+_IDLE_IN_TRANSACTION = "25P03"
 
 classify_failure = partial(
     classify, transient=(OperationalError, InterfaceError, redis.ConnectionError, redis.TimeoutError)
@@ -67,7 +68,9 @@ def storage() -> Iterator[None]:
     """Makes an outage of the database a `TransientError`, and the next use of it a new connection."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except DatabaseError as error:
+        if not _is_away(error):
+            raise
         _patience.lost()
         if not connection.in_atomic_block:
             connection.close()
@@ -75,6 +78,12 @@ def storage() -> Iterator[None]:
     if _patience.regained() and not connection.in_atomic_block:
         # How long a connection waits is set when it is made.
         connection.close()
+
+
+def _is_away(error: DatabaseError) -> bool:
+    # The driver has an internal error for a transaction that was idle for too long.
+    frozen = getattr(error.__cause__, "sqlstate", None) == _IDLE_IN_TRANSACTION
+    return frozen or isinstance(error, OperationalError | InterfaceError)
 
 
 def bound_waits() -> None:

@@ -72,7 +72,7 @@ def kill_while_sending(stream: Stream, *how: str, kills: int, messages: int) -> 
 
 def test_killed_at_work_each_event_is_in_kafka_once_and_agrees_with_its_row(opened):
     stream = opened("transactional")
-    kill_while_sending(stream, "--within", "0.15", kills=30, messages=8_000)
+    kill_while_sending(stream, "--within", "0.15", kills=20, messages=8_000)
     expected = Counter(stream.acknowledged.breaking)
     assert len(expected) > 200
     assert stream.fired_in_kafka() == expected

@@ -68,7 +68,7 @@ def test_sixty_kills_lose_nothing_and_double_nothing(stream: Stream) -> None:
 
 
 def test_the_same_kills_find_what_committing_first_loses(stream: Stream) -> None:
-    kill_while_sending(stream, kills=20, messages=8_000, words=("--commits-first",))
+    kill_while_sending(stream, kills=12, messages=6_000, words=("--commits-first",))
     found = stream.faults()
     assert found.keys() >= {"points missing", "alerts missing"}
     assert not [fault for fault in found if fault.endswith("too many")]
