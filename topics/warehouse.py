@@ -1,8 +1,9 @@
-"""Writes points: one statement a batch, in the transaction that moves the partitions' progress.
+"""Writes points, in the transaction that moves the partitions' progress.
 
 That transaction starts from the stored progress or fails, so no point is ever written twice and none
 needs to be looked for first. PostgreSQL takes a binary COPY, packed here: the driver's own way of
-writing rows costs twice as much. SQLite takes an executemany.
+writing rows costs twice as much. SQLite takes a hundred rows a statement: of one each, it writes a third
+less in a second.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import repeat
+from itertools import chain, islice, repeat
 
 import msgspec
 from django.db import connection, transaction
@@ -22,7 +23,11 @@ from topics.telemetry import Metric, OutOfRange
 
 _TABLE = MetricPoint._meta.db_table
 _COLUMNS = 'origin_id, "offset", series_id, at, stored_at, value, tags'
-_INSERT = f"INSERT INTO {_TABLE} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_INSERT = f"INSERT INTO {_TABLE} ({_COLUMNS}) VALUES "  # noqa: S608
+_ROW = "(?, ?, ?, ?, ?, ?, ?)"
+_ROWS = 100
+_INSERT_MANY = _INSERT + ", ".join([_ROW] * _ROWS)
+_INSERT_ONE = _INSERT + _ROW
 _COPY = f"COPY {{table}} ({_COLUMNS}) FROM STDIN (FORMAT binary)"
 _STAGING = "arriving_points"
 _STAGE = f"CREATE TEMPORARY TABLE {_STAGING} (LIKE {_TABLE}) ON COMMIT DROP"
@@ -77,15 +82,19 @@ def _insert(points: Points, now: datetime, *, known: bool) -> None:
         points.origins,
         points.offsets,
         points.series,
-        _as_texts([_in_utc(metric.timestamp) for metric in metrics]),
+        _as_texts(_in_utc([metric.timestamp for metric in metrics])),
         repeat(stored_at),
         [metric.value for metric in metrics],
         map(bytes.decode, _tags(metrics)),
         strict=False,
     )
+    if_new = _IF_NEW if known else ""
+    write = connection.connection
     # The wrapped cursor would keep a second list of the rows.
     with connection.wrap_database_errors:
-        connection.connection.executemany(_INSERT + _IF_NEW if known else _INSERT, rows)
+        for _ in range(len(metrics) // _ROWS):
+            write.execute(_INSERT_MANY + if_new, tuple(chain.from_iterable(islice(rows, _ROWS))))
+        write.executemany(_INSERT_ONE + if_new, rows)
 
 
 def _copy(points: Points, now: datetime, *, known: bool) -> None:
@@ -126,13 +135,21 @@ def _as_texts(times: list[datetime]) -> list[str]:
     return _encode(times).decode()[2:-3].replace("T", " ").split('Z","')
 
 
-def _in_utc(at: datetime) -> datetime:
-    if at.tzinfo is UTC:
-        return at
+def _in_utc(times: list[datetime]) -> list[datetime]:
+    if {at.tzinfo for at in times} == {UTC}:
+        return times
     try:
-        return at.astimezone(UTC)
+        return [at.astimezone(UTC) for at in times]
     except OverflowError:
-        raise _beyond(at) from None
+        raise _beyond(next(at for at in times if not _has_utc(at))) from None
+
+
+def _has_utc(at: datetime) -> bool:
+    try:
+        at.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 def _tags(metrics: Sequence[Metric]) -> list[bytes]:

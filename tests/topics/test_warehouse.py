@@ -9,6 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from gdsconsole.kafka.errors import FencedError
+from gdsconsole.pipelines.models import PartitionProgress
 from tests.factories import make_record
 from tests.topics.making import START, Feed, make_sample, partition
 from topics.models import MetricPoint, MetricSeries, StreamPartition
@@ -63,11 +64,23 @@ def test_one_transaction_a_batch_and_series_are_asked_for_once(
 ) -> None:
     metrics = [make_sample(n, n, instance_id=f"db-{n % 50}") for n in range(1_000)]
     feed.settle(step.handle(feed.batch(*metrics)))
-    # BEGIN, the progress, the points; and COMMIT. SQLite's executemany isn't counted.
+    # BEGIN, the progress, the points; and COMMIT. SQLite's rows go by the bare driver, uncounted.
     with django_assert_max_num_queries(4):
         assert step.handle(feed.batch(*metrics))
     assert MetricPoint.objects.count() == 2_000
     assert MetricSeries.objects.count() == 50
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 250])
+def test_a_batch_of_any_size_is_stored_whole_and_once(step: WarehouseStep, feed: Feed, count: int) -> None:
+    expected = [(0, offset, offset) for offset in range(count)]
+    half = [make_sample(number) for number in range(count // 2)]
+    assert step.handle(feed.batch(*half, at=0))
+    # As after somebody set the progress back: some are stored already.
+    PartitionProgress.objects.update(next_offset=0)
+    whole = [make_sample(number) for number in range(count)]
+    assert step.handle(feed.batch(*whole, at=0))
+    assert stored() == expected
 
 
 def test_a_message_without_an_environment_has_its_topics(step: WarehouseStep, feed: Feed) -> None:
@@ -98,8 +111,6 @@ def test_a_copy_that_was_replaced_writes_nothing(step: WarehouseStep, feed: Feed
 
 def test_progress_set_back_by_hand_leaves_what_is_stored(step: WarehouseStep, feed: Feed) -> None:
     feed.settle(step.handle(feed.batch(make_sample(1), make_sample(2))))
-    from gdsconsole.pipelines.models import PartitionProgress
-
     PartitionProgress.objects.update(next_offset=0)
     feed.stored = 0
     assert step.handle(feed.batch(make_sample(9), make_sample(9), make_sample(3), at=0))
