@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -20,6 +19,7 @@ from dlq.presenting import letter_detail, letter_row
 from dlq.services import NothingDone, Refusal
 from dlq.tasks import enqueue_replay
 from dlq.waiting import wait_for
+from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
 from gdsconsole.content import one_line
 from gdsconsole.live.publish import flush
@@ -42,15 +42,13 @@ class Command(BaseCommand):
     help = "List, show, replay and discard dead letters."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.epilog = EXAMPLES
-        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        listing = self._action(actions, "list", "dead letters, the newest first")
+        actions = Actions(parser, EXAMPLES)
+        listing = actions.add("list", "dead letters, the newest first")
         self._filters(listing)
         listing.add_argument("--limit", type=int, help=f"at most so many (the table: {TABLE_ROWS})")
-        show = self._action(actions, "show", "one dead letter with its message and history")
+        show = actions.add("show", "one dead letter with its message and history")
         show.add_argument("id", type=int, metavar="ID")
-        replay = self._action(actions, "replay", "send to their topics again, and wait for the outcome")
+        replay = actions.add("replay", "send to their topics again, and wait for the outcome")
         self._selection(replay)
         replay.add_argument("--reason", default="", help="kept in the history")
         replay.add_argument(
@@ -63,16 +61,9 @@ class Command(BaseCommand):
             metavar="S",
             help="wait at most so many seconds (%(default)g); the replay goes on without us",
         )
-        discard = self._action(actions, "discard", "put away for good")
+        discard = actions.add("discard", "put away for good")
         self._selection(discard)
         discard.add_argument("--reason", required=True, help="kept in the history")
-
-    def _action(self, actions: Any, name: str, what: str) -> Any:
-        action = actions.add_parser(
-            name, help=what, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        action.add_argument("--json", action="store_true", help="the result as JSON on standard output")
-        return action
 
     def _selection(self, action: Any) -> None:
         action.add_argument("ids", type=int, nargs="*", metavar="ID")

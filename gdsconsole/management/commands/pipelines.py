@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import signal
 import sys
@@ -13,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from gdsconsole import catalog
+from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
 from gdsconsole.kafka.errors import WrongClientConfig
 from gdsconsole.live.publish import flush
@@ -44,28 +44,19 @@ class Command(BaseCommand):
     help = "List, run, pause, resume and scale the consumer groups."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.epilog = EXAMPLES
-        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        self._action(actions, "list", "every pipeline, its copies and the partitions they hold")
-        run = self._action(actions, "run", "run one copy in the foreground")
+        actions = Actions(parser, EXAMPLES)
+        actions.add("list", "every pipeline, its copies and the partitions they hold")
+        run = actions.add("run", "run one copy in the foreground")
         run.add_argument("name")
         run.add_argument("--slot", type=int, help="the copy's number, from 0; else the first that is free")
         for name, what in (
             ("pause", "let every copy drain and stop"),
             ("resume", "start it again, also after it halted"),
         ):
-            self._action(actions, name, what).add_argument("name")
-        scale = self._action(actions, "scale", "run another number of copies")
+            actions.add(name, what).add_argument("name")
+        scale = actions.add("scale", "run another number of copies")
         scale.add_argument("name")
         scale.add_argument("copies", type=int)
-
-    def _action(self, actions: Any, name: str, what: str) -> Any:
-        action = actions.add_parser(
-            name, help=what, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        action.add_argument("--json", action="store_true", help="the result as JSON on stdout")
-        return action
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:

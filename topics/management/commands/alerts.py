@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import Any
 
@@ -11,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
+from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
 from topics import services
 from topics.models import Alert, AlertState
@@ -36,24 +36,15 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.epilog = EXAMPLES
-        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        listed = self._action(actions, "list", "alerts, the worst first")
+        actions = Actions(parser, EXAMPLES)
+        listed = actions.add("list", "alerts, the worst first")
         listed.add_argument(
             "--state", choices=AlertState.values, help="only these; default all, resolved ones the newest 200"
         )
-        ack = self._action(actions, "ack", "say that somebody has it")
+        ack = actions.add("ack", "say that somebody has it")
         ack.add_argument("id", type=int, metavar="ID")
         ack.add_argument("--user", help="who (default: the only superuser)")
         ack.add_argument("--note", default="", help="what they do about it")
-
-    def _action(self, actions: Any, name: str, what: str) -> Any:
-        action = actions.add_parser(
-            name, help=what, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        action.add_argument("--json", action="store_true", help="the result as JSON on stdout")
-        return action
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:

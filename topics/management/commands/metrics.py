@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
+from gdsconsole.actions import Actions
 from gdsconsole.durations import duration
 from topics.models import MetricPoint
 
@@ -50,15 +51,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.epilog = EXAMPLES
-        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        query = actions.add_parser(
-            "query",
-            help="points, the newest first",
-            epilog=EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        query = Actions(parser, EXAMPLES).add("query", "points, the newest first")
         query.add_argument(
             "--instance", type=_pattern, metavar="PATTERN", help="only of these; * is any text, prod-db-*"
         )
@@ -69,7 +62,6 @@ class Command(BaseCommand):
             "--since", type=duration, metavar="D", help="measured at most so long ago: 90s, 15m, 2h, 7d"
         )
         query.add_argument("--count", action="store_true", help="how many, instead of the points")
-        query.add_argument("--json", action="store_true", help="the result as JSON on stdout")
 
     def handle(self, *_: Any, **options: Any) -> None:
         since = timezone.now() - options["since"] if options["since"] is not None else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
+from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from topics import services
@@ -46,23 +46,14 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.epilog = EXAMPLES
-        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        self._action(actions, "plan", "show what apply would change")
-        self._action(actions, "apply", "change the cluster to what is declared")
-        self._action(actions, "drift", "show where declared, last applied and live differ")
-        self._action(actions, "check", "go through the topic checklist")
-        self._action(actions, "export", "write the definitions as JSON")
-        action = self._action(actions, "import", "declare every topic of an export")
+        actions = Actions(parser, EXAMPLES)
+        actions.add("plan", "show what apply would change")
+        actions.add("apply", "change the cluster to what is declared")
+        actions.add("drift", "show where declared, last applied and live differ")
+        actions.add("check", "go through the topic checklist")
+        actions.add("export", "write the definitions as JSON")
+        action = actions.add("import", "declare every topic of an export")
         action.add_argument("file", metavar="FILE", help="- is standard input")
-
-    def _action(self, actions: Any, name: str, what: str) -> Any:
-        action = actions.add_parser(
-            name, help=what, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        action.add_argument("--json", action="store_true", help="the result as JSON on stdout")
-        return action
 
     def handle(self, *_: Any, **options: Any) -> None:
         do = {

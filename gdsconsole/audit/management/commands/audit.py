@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
+from gdsconsole.actions import Actions
 from gdsconsole.audit.filters import filtered
 from gdsconsole.audit.models import AuditEntry
 from gdsconsole.audit.verifying import verify
@@ -43,10 +43,8 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.epilog = EXAMPLES
-        actions = parser.add_subparsers(dest="do", required=True, metavar="ACTION")
-        listed = self._action(actions, "list", "entries, the newest first")
+        actions = Actions(parser, EXAMPLES, dest="do")
+        listed = actions.add("list", "entries, the newest first")
         listed.add_argument("--actor", help="who, exactly")
         listed.add_argument("--action", help="such as pipeline.pause, or pipeline for all of them")
         listed.add_argument("--target", help="what it was done to, exactly")
@@ -55,15 +53,8 @@ class Command(BaseCommand):
         listed.add_argument("--until", help="the same")
         listed.add_argument("--q", metavar="TEXT", help="in the sentence, the actor or the reason")
         listed.add_argument("--limit", type=int, default=LISTED, help="at most so many (%(default)s)")
-        verified = self._action(actions, "verify", "every link of the chain")
+        verified = actions.add("verify", "every link of the chain")
         verified.add_argument("--noted", metavar="NUMBER:DIGEST", help="that verify printed earlier")
-
-    def _action(self, actions: Any, name: str, what: str) -> Any:
-        action = actions.add_parser(
-            name, help=what, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        action.add_argument("--json", action="store_true", help="the result as JSON on stdout")
-        return action
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:
