@@ -16,6 +16,7 @@ from tests.kafka.steps import Database, MemoryFailures, StoreStep, decode_text, 
 TOPIC = "gds.metrics.production"
 DLQ = "gds.metrics.dlq"
 GROUP = "gds-tests"
+P0, P1 = (TOPIC, 0), (TOPIC, 1)
 
 
 class Lab:

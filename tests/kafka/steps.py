@@ -89,3 +89,15 @@ def known_as(cluster: str = "cluster-1", **topic_ids: str) -> Callable[[Any], di
         return {topic: (cluster, topic_ids.get(topic, f"id of {topic}")) for topic in topics}
 
     return identify
+
+
+class Refuses:
+    """A step's `before` that raises `error` for batches with `culprit`, `times` times."""
+
+    def __init__(self, culprit: str, error: Exception, times: int = 1_000_000) -> None:
+        self.culprit, self.error, self.left = culprit, error, times
+
+    def __call__(self, batch: Batch[str]) -> None:
+        if self.culprit in batch.values and self.left > 0:
+            self.left -= 1
+            raise self.error

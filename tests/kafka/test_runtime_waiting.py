@@ -7,9 +7,8 @@ from confluent_kafka import KafkaError
 
 from gdsconsole.kafka.batching import BatchPolicy
 from gdsconsole.kafka.handling import Policies
-from tests.kafka.lab import TOPIC, Lab
+from tests.kafka.lab import P1, Lab
 
-P0, P1 = (TOPIC, 0), (TOPIC, 1)
 PATIENT = Policies(batch=BatchPolicy(minimum=1, maximum=100, enough=5, wait_s=5.0))
 
 
