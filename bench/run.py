@@ -130,10 +130,18 @@ def _row(line: Mapping[str, Any]) -> str:
         asked.append(f"≤ {_figure(line['at_most'], unit)}")
     if "goal" in line:
         asked.append(f"goal {_figure(line['goal'], unit)}")
-    verdict = ("met" if line.get("met", True) else "**missed**") if asked else ""
+    verdict = _verdict(line) if asked else ""
     note = f"; {line['note']}" if line.get("note") else ""
     measured = _figure(line["value"], unit)
     return f"| {line['bench']} | {line['what']}{note} | {measured} | {', '.join(asked)} | {verdict} |"
+
+
+def _verdict(line: Mapping[str, Any]) -> str:
+    if not line["met"]:
+        return "**missed**"
+    if line["value"] >= line.get("goal", line["value"]):
+        return "met"
+    return "met, below the goal" if "at_least" in line else "below the goal"
 
 
 def _figure(value: float, unit: str) -> str:
