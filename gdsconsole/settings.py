@@ -186,6 +186,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5.0,
         "options": {"expires": 5},
     },
+    "watch-pipelines": {"task": "topics.watch_pipelines", "schedule": 5.0, "options": {"expires": 5}},
     "forget-old-metrics": {
         "task": "topics.forget_old_metrics",
         "schedule": 60.0,

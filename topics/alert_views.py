@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, cast
+from urllib.parse import quote
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
@@ -87,6 +88,7 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
         "sentence": sentences.about_alert(found, now=now),
         "events": found.events.select_related("actor").order_by("-pk"),
         "nearby": _nearby(found),
+        "explained": _explained_by(found),
         "rule_edited_since": found.rule.updated_at > found.created_at,
         "earlier": Alert.objects.filter(rule=found.rule, fingerprint=found.fingerprint)
         .exclude(pk=found.pk)
@@ -236,6 +238,19 @@ def _live_address(alert: Alert) -> str:
     if alert.labels.get("group") and alert.metric_name == "consumer_lag":
         return f"lag.sampled:{alert.subject}:total_lag"
     return f"alert.changed:{alert.pk}:value"
+
+
+def _explained_by(alert: Alert) -> dict[str, str] | None:
+    """The page of what the console measured itself; a metric's records are on the alert's own page."""
+    match alert.rule.source:
+        case Source.LAG:
+            return {"title": f"Lag of {alert.subject}", "url": f"/lag/{quote(alert.subject, safe='')}/"}
+        case Source.BROKER:
+            return {"title": "Brokers", "url": "/brokers/"}
+        case Source.PIPELINE:
+            name = alert.labels.get("pipeline", "")
+            return {"title": f"Pipeline {name}", "url": f"/pipelines/#pipeline-{name}"}
+    return None
 
 
 def _nearby(alert: Alert) -> list[Alert]:

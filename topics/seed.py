@@ -130,6 +130,33 @@ def default_rules() -> list[dict[str, Any]]:
             "keep_firing_for_s": 60,
             "description": "One produce request in a hundred takes over 100 ms, copies included.",
         },
+        {
+            "name": "Pipeline halted",
+            "source": Source.PIPELINE,
+            "metric_name": "pipeline_halted",
+            "threshold": 0.0,
+            "severity": Severity.CRITICAL,
+            "description": "It stopped before doing harm. Its page says why, and resumes it.",
+        },
+        {
+            "name": "Pipeline waits",
+            "source": Source.PIPELINE,
+            "metric_name": "pipeline_waiting_partitions",
+            "threshold": 0.0,
+            "for_s": 10,
+            "keep_firing_for_s": 10,
+            "description": "What it needs is away: the database, Redis, a broker. It tries again by itself; "
+            "nothing is lost or dead-lettered meanwhile.",
+        },
+        {
+            "name": "Pipeline copies missing",
+            "source": Source.PIPELINE,
+            "metric_name": "pipeline_missing_copies",
+            "threshold": 0.0,
+            "for_s": 30,
+            "severity": Severity.CRITICAL,
+            "description": "Nobody runs them. Are enough workers of the pipelines' queue up?",
+        },
     ]
 
 

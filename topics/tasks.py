@@ -6,6 +6,7 @@ import logging
 
 from celery import shared_task
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import timezone
 
 from topics import services
@@ -24,6 +25,15 @@ def publish_alert_events() -> int:
     now = timezone.now()
     services.resolve_uncovered(now=now)
     return sweep(sender=_sender, now=now, lease=services.LEASE)
+
+
+@shared_task(name="topics.watch_pipelines", ignore_result=True, time_limit=30)
+def watch_pipelines() -> None:
+    """Raise and resolve the alerts of the pipelines themselves; an outage leaves them to the next tick."""
+    try:
+        services.watch_pipelines(now=timezone.now())
+    except DatabaseError as error:
+        LOG.warning("pipelines are not judged: the database does not answer: %s", error)
 
 
 @shared_task(name="topics.forget_old_metrics", ignore_result=True, time_limit=120)

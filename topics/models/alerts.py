@@ -30,6 +30,7 @@ class Source(models.TextChoices):
     METRIC = "metric", "metrics from Kafka"
     LAG = "lag", "consumer group lag"
     BROKER = "broker", "brokers"
+    PIPELINE = "pipeline", "pipelines"
 
 
 class Operator(models.TextChoices):
@@ -113,7 +114,7 @@ class AlertRule(models.Model):
             models.CheckConstraint(
                 name="rule_source_known",
                 condition=Q(source__in=Source.values),
-                violation_error_message="source: metric, lag or broker",
+                violation_error_message="source: metric, lag, broker or pipeline",
             ),
             models.CheckConstraint(
                 name="rule_operator_known",

@@ -8,6 +8,7 @@ from topics.services.alerts import (
     record_measurements,
     resolve_series,
 )
+from topics.services.pipelines import watch_pipelines
 from topics.services.rules import delete_rule, resolve_uncovered, save_rule
 from topics.services.topics import (
     FIELD_OF_ADJUSTMENT,
@@ -58,4 +59,5 @@ __all__ = [
     "save_rule",
     "topic_states",
     "undeclared_topics",
+    "watch_pipelines",
 ]

@@ -52,7 +52,7 @@ class NotAcknowledgeable(Exception):
 class Measurement:
     """A value the console measured itself. `value` is None where it is unknown, which is not zero."""
 
-    source: str  # Source.LAG or Source.BROKER
+    source: str  # a Source that is no metric
     name: str
     labels: dict[str, str]
     value: float | None
