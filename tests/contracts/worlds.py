@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any, Protocol
 
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from gdsconsole.kafka.clients import ClientHooks, ClientSettings, Producer, Source, new_producer
 from gdsconsole.kafka.members import open_member
 from gdsconsole.kafka.transactions import init_transactions
+from tests.kafka.deleting import delete_before
 from tests.kafka.fake_kafka import FakeBroker, FakeProducer, FakeSource
 from tests.kafka.reading import read_all
 
@@ -98,9 +98,7 @@ class RealWorld:
         producer.abort_transaction(30)
 
     def delete_before(self, offset: int) -> None:
-        asked = self._admin.delete_records([TopicPartition(self.topic, 0, offset)])
-        for future in asked.values():
-            future.result(30)
+        delete_before(self._admin, self.topic, 0, offset)
 
     def source(self, hooks: ClientHooks) -> Source:
         source = open_member(self._settings, group=self._group, slot=0, hooks=hooks)

@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,6 +41,13 @@ STEPS = [
     ("commit_transaction", 1),
     ("record_written", 1),
 ]
+
+
+@pytest.fixture(autouse=True)
+def buried() -> Iterator[None]:
+    """The dead are kept for a test, and no longer: each has threads of its own."""
+    yield
+    MortalKafka.graveyard.clear()
 
 
 class Killed(BaseException):

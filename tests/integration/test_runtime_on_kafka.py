@@ -20,6 +20,7 @@ from gdsconsole.kafka.members import open_member
 from gdsconsole.kafka.runtime import Pipeline
 from gdsconsole.kafka.status import State
 from gdsconsole.kafka.steps import Batch
+from tests.kafka.deleting import delete_before
 from tests.kafka.steps import Database, MemoryFailures, StoreStep, decode_text, known_as
 from tests.waiting import wait_until
 
@@ -176,7 +177,7 @@ def test_records_deleted_before_they_were_read_are_counted(settings_of, fresh_to
     with running(settings_of, fresh_topic, step, group=fresh_topic) as pipeline:
         run_until(pipeline, lambda: len(step.database.effects) == 2, "the first are applied")
     send(settings_of, fresh_topic, ["c", "d", "e", "f"], partition=0)
-    kafka_admin.delete_records([TopicPartition(fresh_topic, 0, 5)])[TopicPartition(fresh_topic, 0)].result(30)
+    delete_before(kafka_admin, fresh_topic, 0, 5)
     again = StoreStep(step.database)
     with running(settings_of, fresh_topic, again, group=fresh_topic) as pipeline:
         run_until(pipeline, lambda: len(step.database.effects) == 3, "what is left is applied")

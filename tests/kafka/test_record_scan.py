@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
@@ -18,6 +18,7 @@ from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.groups import read_log_ranges
 from gdsconsole.kafka.record_reader import offsets_at
 from gdsconsole.kafka.record_scan import KEPT_BYTES, Bounds, Found, Scan, scan
+from tests.kafka.deleting import delete_before
 
 pytestmark = pytest.mark.kafka
 
@@ -193,8 +194,7 @@ def test_deleted_records_are_no_reason_to_wait(
     for number in range(30):
         producer.produce(topic, f"number {number}".encode())
     assert producer.flush(30) == 0
-    for future in kafka_admin.delete_records([TopicPartition(topic, 0, 20)]).values():
-        future.result(30)
+    delete_before(kafka_admin, topic, 0, 20)
     began = time.monotonic()
     page = look(client, topic, bounds=bounds_of(client, topic, 1), back=True)
     assert numbers(page.found) == list(range(29, 19, -1))

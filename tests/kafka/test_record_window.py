@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
@@ -16,6 +16,7 @@ from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic
 from gdsconsole.kafka.groups import read_log_ranges
 from gdsconsole.kafka.record_window import RecordWindow, read_window
+from tests.kafka.deleting import delete_before
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
@@ -68,9 +69,7 @@ def test_just_what_was_asked_for(
 def test_what_retention_took_is_told_by_the_log_start(
     client: ClientSettings, numbered: str, kafka_admin: AdminClient
 ) -> None:
-    gone = kafka_admin.delete_records([TopicPartition(numbered, 1, 60)])
-    for future in gone.values():
-        future.result(30)
+    delete_before(kafka_admin, numbered, 1, 60)
     window = read_window(client, numbered, 1, first=50, last=62, budget_s=20)
     assert offsets(window) == [60, 61, 62]
     assert window.log_start == 60

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
@@ -16,6 +16,7 @@ from gdsconsole.kafka.record_times import RecordTimes
 from lag.models import Method
 from lag.readings import GroupReading
 from lag.snapshot import take_snapshot
+from tests.kafka.deleting import delete_before
 from tests.lag.kafka_groups import Groups
 from tests.waiting import wait_until
 
@@ -138,9 +139,7 @@ def test_what_retention_deleted_is_lost_and_no_lag(
     group = groups.name()
     groups.produce(fresh_topic, 100)
     groups.commit(group, fresh_topic, {0: 20})
-    kafka_admin.delete_records([TopicPartition(fresh_topic, 0, 60)])[
-        TopicPartition(fresh_topic, 0, 60)
-    ].result(30)
+    delete_before(kafka_admin, fresh_topic, 0, 60)
     (part,) = groups.read(group).partitions
     assert (part.committed, part.log_start, part.end) == (20, 60, 100)
     assert (part.lag, part.lost) == (40, 40)

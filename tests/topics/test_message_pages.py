@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from django.test import Client
 
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.groups import LogRange
 from tests.dlq.test_views import HOSTILE
+from tests.kafka.deleting import delete_before
 from topics import messages
 from topics.forms import MessagesForm, places_text
 from topics.models import TopicDefinition
@@ -251,8 +252,7 @@ class TestOne:
         for _ in range(5):
             producer.produce(topic, b"x")
         assert producer.flush(30) == 0
-        for future in kafka_admin.delete_records([TopicPartition(topic, 0, 3)]).values():
-            future.result(30)
+        delete_before(kafka_admin, topic, 0, 3)
         TopicDefinition.objects.create(name=topic, partitions=1)
         assert operator.get(f"/topics/{topic}/messages/0/2/").status_code == 404
         page = text_of(operator.get(f"/topics/{topic}/messages/?partition=0&offset=1"))
