@@ -261,4 +261,4 @@ def test_scaling_to_three_shares_the_partitions_four_each(parts, alerting):
         copies = PipelineCopy.objects.filter(pipeline__name="alerting", expires_at__gt=utc_now())
         return sorted(len(copy.partitions) for copy in copies)
 
-    wait_until(lambda: shares() == [4, 4, 4], 20, "4 partitions each")
+    wait_until(lambda: shares() == [4, 4, 4], 15, "4 partitions each")
