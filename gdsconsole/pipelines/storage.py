@@ -30,9 +30,9 @@ STATEMENT_TIMEOUT_MS = 60_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 _IDLE_IN_TRANSACTION = "25P03"
 
-classify_failure = partial(
-    classify, transient=(OperationalError, InterfaceError, redis.ConnectionError, redis.TimeoutError)
-)
+_AWAY = (OperationalError, InterfaceError)
+
+classify_failure = partial(classify, transient=(*_AWAY, redis.ConnectionError, redis.TimeoutError))
 
 
 class StorageUnavailable(TransientError):
@@ -83,7 +83,7 @@ def storage() -> Iterator[None]:
 def _is_away(error: DatabaseError) -> bool:
     # The driver has an internal error for a transaction that was idle for too long.
     frozen = getattr(error.__cause__, "sqlstate", None) == _IDLE_IN_TRANSACTION
-    return frozen or isinstance(error, OperationalError | InterfaceError)
+    return frozen or isinstance(error, _AWAY)
 
 
 def bound_waits() -> None:
