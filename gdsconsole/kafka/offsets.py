@@ -70,8 +70,13 @@ class OffsetTracker:
             line.settle()
 
     def rewind(self, place: Place) -> None:
-        """What was taken and isn't safe is dropped: its records come again."""
-        self._lines[place].taken.clear()
+        """What was taken and isn't safe is dropped: its records come again.
+
+        Of a partition that is assigned and not yet placed nothing was taken.
+        """
+        line = self._lines.get(place)
+        if line is not None:
+            line.taken.clear()
 
     def undo(self) -> None:
         """Nothing is safe that isn't committed: what was done of it is lost, and must be done again."""

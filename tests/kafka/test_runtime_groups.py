@@ -78,6 +78,28 @@ def test_an_evicted_consumer_drops_what_was_prefetched():
     assert lab.database.effects == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("code", [KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS])
+def test_a_commit_refused_while_a_partition_is_assigned_and_not_yet_placed(code):
+    lab = Lab(partitions=2)
+    lab.send("a", "b", partition=0)
+    lab.send("c", partition=1)
+    lab.start()
+    lab.turns(2, every_s=0.05)
+    lab.source.revoke_now(P1)
+    lab.turns(1)
+    lab.send("d", partition=0)
+    lab.source.refuse_commits = code
+    lab.turns(1, every_s=0.2)
+    assert lab.source.commit_calls[-1] == {P0: 3}
+    # The refusal and the new partition are told by the same poll.
+    lab.source.assign_now(P1)
+    lab.turns(1)
+    lab.source.refuse_commits = None
+    lab.turns(10)
+    assert sorted(lab.database.effects) == ["a", "b", "c", "d"]
+    assert (lab.committed(0), lab.committed(1)) == (3, 1)
+
+
 def test_a_transient_commit_failure_is_asked_for_again():
     lab = Lab()
     lab.send("a")
