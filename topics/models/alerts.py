@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, RegexValidator, URLValidator
 from django.db import models
 from django.db.models import Case, IntegerField, Min, Q, Value, When, Window
 
@@ -18,6 +18,11 @@ from topics.telemetry import MAX_NAME, MAX_TAG_VALUE
 WEEK_S = 7 * 86_400
 _tag_list = RegexValidator(
     r"^[A-Za-z0-9_.\-]+(,[A-Za-z0-9_.\-]+)*$", "tag names separated by commas, without spaces"
+)
+
+# Pages make a link of it, and a link may be a script: `javascript:` runs as whoever clicks.
+validate_runbook_url = URLValidator(
+    schemes=["http", "https"], message="“%(value)s” is not an address that begins with http:// or https://"
 )
 
 
@@ -103,7 +108,7 @@ class AlertRule(models.Model):
         help_text="Tags that make alerts of one instance distinct, such as mount,database.",
     )
     description = models.CharField(max_length=500, blank=True, help_text="What it means and what to do.")
-    runbook_url = models.URLField(blank=True)
+    runbook_url = models.URLField(blank=True, validators=[validate_runbook_url])
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -140,6 +145,15 @@ class AlertRule(models.Model):
     def condition(self) -> str:
         """`cpu_usage_percent > 80`."""
         return f"{self.metric_name} {self.operator} {self.threshold:g}"
+
+    @property
+    def runbook_link(self) -> str:
+        """The runbook's address where it may be a link; a row may be older than the validator."""
+        try:
+            validate_runbook_url(self.runbook_url)
+        except ValidationError:
+            return ""
+        return self.runbook_url
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):

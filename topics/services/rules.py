@@ -5,16 +5,26 @@ from __future__ import annotations
 from datetime import datetime
 from urllib.parse import urlencode
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from gdsconsole.audit import services as audit
 from topics.auditing import edited
 from topics.models import Alert, AlertRule, Source
+from topics.models.alerts import validate_runbook_url
 from topics.services.alerts import resolve_alert, rule_of
 
 
 def save_rule(*, rule: AlertRule, actor: str, now: datetime) -> list[Alert]:
-    """Store a new or edited rule; returns the alerts it no longer covers, which are resolved."""
+    """Store a new or edited rule; returns the alerts it no longer covers, which are resolved.
+
+    Raises `ValidationError` by field for a runbook that is no http(s) address, whoever the caller is.
+    """
+    if rule.runbook_url:
+        try:
+            validate_runbook_url(rule.runbook_url)
+        except ValidationError as error:
+            raise ValidationError({"runbook_url": error}) from error
     with transaction.atomic():
         stored = AlertRule.objects.select_for_update().filter(pk=rule.pk).first()
         changes = audit.changes_between(edited(stored), edited(rule))
