@@ -68,6 +68,7 @@ def row_of(arrival: Arrival) -> DeadLetter:
         offset=letter.offset if readable else None,
         group=EVERY_GROUP if letter.stage == "decode" else _text(letter.group, 255),
         timestamp=letter.timestamp,
+        timestamp_ms=letter.timestamp_ms,
         key=letter.key,
         value=letter.value,
         value_size=None if letter.value is None else len(letter.value),

@@ -15,6 +15,8 @@ from django.db import models
 from django.db.models import Count, F, Max, Min, Q
 from django.db.models.functions import Now
 
+from gdsconsole.times import to_millis
+
 # Kafka's own limits: a topic name has at most 249 characters.
 TOPIC_NAME_LENGTH = 249
 TOPIC_ID_LENGTH = 64
@@ -101,6 +103,7 @@ class DeadLetter(models.Model):
     # EVERY_GROUP for a record that can't be decoded: it fails in every group alike, and is one letter.
     group = models.CharField(max_length=255, blank=True, default="")
     timestamp = models.DateTimeField(null=True)
+    timestamp_ms = models.BigIntegerField(null=True, help_text="as it was written, also where it is no date")
 
     # The message, byte for byte; see `pack_headers`.
     key = models.BinaryField(null=True)
@@ -179,6 +182,13 @@ class DeadLetter(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
+
+    @property
+    def written_ms(self) -> int | None:
+        """The message's own time in epoch milliseconds, date or not; None: it is not known."""
+        if self.timestamp_ms is None and self.timestamp is not None:
+            return to_millis(self.timestamp)
+        return self.timestamp_ms
 
     @property
     def only_group(self) -> str | None:

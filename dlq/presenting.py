@@ -47,6 +47,7 @@ class LetterDetail(LetterRow):
     cause_label: str
     group: str | None
     timestamp: str | None
+    timestamp_ms: int | None
     value: str | None
     value_size: int | None
     headers: list[Header]
@@ -80,7 +81,8 @@ def letter_detail(letter: DeadLetter) -> LetterDetail:
         **letter_row(letter),
         cause_label=letter.cause_label,
         group=letter.group or None,
-        timestamp=_moment(letter.timestamp),
+        timestamp=None if letter.timestamp is None else letter.timestamp.isoformat(timespec="milliseconds"),
+        timestamp_ms=letter.written_ms,
         value=text_or_base64(_bytes(letter.value)),
         value_size=letter.value_size,
         headers=[Header(name=name, value=text_or_base64(value)) for name, value in letter.header_pairs()],

@@ -15,7 +15,8 @@ from dlq.intake import Arrival, DlqPlace
 from dlq.summary import publish_summary
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.dead_letter_writer import RefusedDeadLetter
-from gdsconsole.kafka.dead_letters import DecodedDeadLetter, written_at
+from gdsconsole.kafka.dead_letters import DecodedDeadLetter
+from gdsconsole.kafka.stamps import written_at
 from gdsconsole.kafka.steps import Batch, PartitionId
 from gdsconsole.pipelines import progress
 from topics.models import TopicDefinition

@@ -88,9 +88,10 @@ def age(seconds: float | None) -> str:
     return "now"
 
 
-def clock(at: datetime) -> str:
-    """The absolute time, in UTC, to the second: `2026-01-15 10:30:00 UTC`."""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+def clock(at: datetime, *, millis: bool = False) -> str:
+    """The absolute time, in UTC, to the second: `2026-01-15 10:30:00 UTC`; `millis` for a record's time."""
+    seconds = at.replace(tzinfo=None).isoformat(" ", "milliseconds" if millis else "seconds")
+    return f"{seconds} UTC"
 
 
 def _digits(size: float) -> str:

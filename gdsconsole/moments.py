@@ -10,6 +10,8 @@ from django import forms
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from gdsconsole.times import without_leap_second
+
 _SPAN = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -26,7 +28,7 @@ class MomentField(forms.CharField):
             if span is not None:
                 return timezone.now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
             # A plus sign that wasn't encoded in a URL comes as a space.
-            moment = parse_datetime(text.replace(" ", "+") if "T" in text else text)
+            moment = parse_datetime(without_leap_second(text.replace(" ", "+") if "T" in text else text))
         except (ValueError, OverflowError):
             moment = None
         if moment is None:

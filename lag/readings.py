@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from gdsconsole.kafka.groups import LogRange
     from gdsconsole.kafka.record_times import RecordTime
 
+# Further ahead no two clocks are; Kafka's brokers themselves refuse such a time unless told otherwise.
+AHEAD_S = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class PartitionReading:
@@ -97,4 +100,8 @@ def aged(part: PartitionReading, oldest: RecordTime | None, at: float) -> Partit
         return replace(part, lag=0, age_s=0.0, method=Method.MARKERS)
     if oldest.written_at <= 0:
         return part  # the record has no timestamp
+    if oldest.written_at > at + AHEAD_S:
+        stamp = f"{oldest.written_at * 1000:.0f} ms"
+        reason = f"the next record's time, {stamp}, lies ahead of ours: its age is unknown"
+        return replace(part, reason="; ".join(filter(None, (part.reason, reason))))
     return replace(part, age_s=max(0.0, at - oldest.written_at), method=Method.RECORD)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
-from gdsconsole.kafka.dead_letters import written_at
+from gdsconsole.kafka.stamps import written_at
 from gdsconsole.kafka.steps import Batch, PartitionId
 from gdsconsole.pipelines import progress
 from topics.analytics import minutes_of, moment_of, summarized

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -13,6 +12,7 @@ from django.views.decorators.http import require_safe
 from gdsconsole.content import one_line, preview
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic
 from gdsconsole.kafka.record_scan import KEPT_BYTES, Found
+from gdsconsole.kafka.stamps import stamp_ms
 from topics.forms import LARGEST_OFFSET, MessagesForm, places_text
 from topics.messages import Looked, One, TooMany, Wanted, look, read_one, sentence
 from topics.models import TopicDefinition
@@ -57,12 +57,11 @@ def message(request: HttpRequest, name: str, partition: int, offset: int) -> Htt
         context["error"] = str(error)
         return render(request, "topics/messages/message.html", context)
     if found is not None:
-        _, milliseconds = found.record.timestamp()
         shown = preview(found.record.value())
         context |= {
             "one": found,
             "key": found.record.key(),
-            "written_at": datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds > 0 else None,
+            "written_ms": stamp_ms(found.record),
             "value": found.record.value(),
             "is_cut": shown is not None and shown.cut,
             "headers": [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
@@ -12,6 +11,7 @@ from django.utils import timezone
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.errors import InvalidMessage, KafkaUnavailable, UnknownTopic
 from gdsconsole.kafka.record_window import RecordWindow, read_window
+from gdsconsole.kafka.stamps import stamp_ms
 from gdsconsole.pipelines.connection import kafka_settings
 from topics.history import Trace, history_of, is_of
 from topics.models import Alert
@@ -131,11 +131,10 @@ def _note(samples: int, left_out: int, window: RecordWindow) -> str:
 
 
 def _record(record: Record) -> dict[str, Any]:
-    _, milliseconds = record.timestamp()
     return {
         "key": (record.key() or b"").decode("utf-8", "replace") if record.key() is not None else None,
         "value": record.value(),
-        "written_at": datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds > 0 else None,
+        "written_ms": stamp_ms(record),
     }
 
 

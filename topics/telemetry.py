@@ -2,7 +2,7 @@
 
 A metric is one JSON object in UTF-8. `decode_metric` is the whole contract: it returns a `Metric` or
 raises `InvalidMessage` with a reason that names the field and its value. Loops that decode many
-records call `METRIC_DECODER.decode` themselves, catch `DECODE_ERRORS`, and ask `why_invalid` only for
+records call `METRIC_DECODER.decode` themselves, catch `DECODE_ERRORS`, and call `decode_metric` only for
 the records that failed, so that a good record costs one C call and nothing else.
 """
 
@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from gdsconsole.kafka.errors import InvalidMessage
+from gdsconsole.times import without_leap_second
 
 MAX_NAME = 200
 MAX_TAGS = 64
@@ -80,11 +81,17 @@ _AT = re.compile(r" - at (`key` in )?`\$\.(?P<path>[^`]*)`$")
 
 
 def decode_metric(value: bytes | None) -> Metric:
-    """Decode one record's value; raise `InvalidMessage` naming the field and the value at fault."""
+    """Decode one record's value; raise `InvalidMessage` naming the field and the value at fault.
+
+    A leap second, which no datetime can hold, is the last instant of the second before it.
+    """
     try:
         return METRIC_DECODER.decode(value)  # type: ignore[arg-type]
     except DECODE_ERRORS as error:
-        raise why_invalid(value, error) from error
+        metric = _with_leap_second(value)
+        if metric is None:
+            raise why_invalid(value, error) from error
+        return metric
 
 
 def encode_metric(metric: Metric) -> bytes:
@@ -130,6 +137,18 @@ def why_invalid(value: bytes | None, error: Exception) -> InvalidMessage:
     if not isinstance(error, msgspec.ValidationError):
         return NotJson(f"not JSON: {error}")
     return _wrong_field(whole, str(error))
+
+
+def _with_leap_second(value: bytes | None) -> Metric | None:
+    """A metric whose one fault for the decoder is the second 60 of its time; None: it has another."""
+    if value is None or b":60" not in value:
+        return None
+    try:
+        whole = msgspec.json.decode(value)
+        written = whole["timestamp"]
+        return msgspec.convert({**whole, "timestamp": without_leap_second(written)}, Metric)
+    except (*DECODE_ERRORS, LookupError):
+        return None
 
 
 def _wrong_field(whole: dict[str, Any], reason: str) -> InvalidMessage:

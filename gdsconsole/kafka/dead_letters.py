@@ -14,13 +14,14 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeGuard
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
 
 from gdsconsole.kafka.clients import Headers, Record
 from gdsconsole.kafka.headers import headers_of
+from gdsconsole.times import from_millis, without_leap_second
 
 PREFIX = "gds.dlq."
 TOPIC = "gds.dlq.topic"
@@ -112,6 +113,8 @@ class DecodedDeadLetter:
     partition: int | None = None
     offset: int | None = None
     timestamp: datetime | None = None
+    timestamp_ms: int | None = None
+    """As its header says it; `timestamp` is None where that is no date."""
     timestamp_type: TimestampType | None = None
     group: str | None = None
     stage: Stage | None = None
@@ -193,12 +196,6 @@ def is_for_another(record: Record, group: str) -> bool:
     return wanted is not None and wanted != group.encode()
 
 
-def written_at(record: Record) -> datetime | None:
-    """When the record was written, by its producer or its broker; None: it doesn't say, or nonsense."""
-    kind, stamp = record.timestamp()
-    return _from_millis(stamp) if kind in _TIMESTAMP_TYPES else None
-
-
 def _from_headers(
     key: bytes | None, value: bytes | None, carried: Headers, console: dict[str, bytes | None]
 ) -> DecodedDeadLetter:
@@ -211,6 +208,7 @@ def _from_headers(
         return _raw(key, value, carried, f"{TOPIC}, {PARTITION} or {OFFSET} is missing or malformed")
     nulls = (_text(console.get(NULLS)) or "").split(",")
     mark = _mark(console)
+    stamp = _number(console.get(TIMESTAMP))
     return DecodedDeadLetter(
         form="headers",
         key=None if "key" in nulls else key,
@@ -220,7 +218,8 @@ def _from_headers(
         topic_id=_text(console.get(TOPIC_ID)),
         partition=partition,
         offset=offset,
-        timestamp=_from_millis(_number(console.get(TIMESTAMP))),
+        timestamp=from_millis(stamp),
+        timestamp_ms=stamp,
         timestamp_type=next(
             (kind for kind in _TIMESTAMP_TYPES.values() if _text(console.get(TIMESTAMP_TYPE)) == kind), None
         ),
@@ -354,15 +353,8 @@ def _written(moment: datetime) -> str:
 
 def _time(value: bytes | None) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(_text(value) or "")
+        moment = datetime.fromisoformat(without_leap_second(_text(value) or ""))
         # The guide's envelope writes UTC, and some writers leave the zone out.
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        return None
-
-
-def _from_millis(millis: int | None) -> datetime | None:
-    try:
-        return None if millis is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis)
-    except OverflowError:
         return None

@@ -17,6 +17,7 @@ from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.headers import headers_of
 from gdsconsole.kafka.record_reader import RecordReader
+from gdsconsole.kafka.stamps import stamp_ms
 
 # What is kept of a key and of a value, to be shown in a line.
 KEPT_BYTES = 1_200
@@ -37,20 +38,21 @@ class Bounds(NamedTuple):
 class Found:
     """A record as a line: `key` and `value` are cut at `KEPT_BYTES`, the sizes are the whole ones'.
 
-    `written_at` is the record's timestamp in epoch seconds; None where it has none.
+    `written_ms` is the record's timestamp in epoch milliseconds, or whatever its writer took for them; None
+    where it has none.
     """
 
     partition: int
     offset: int
-    written_at: float | None
+    written_ms: int | None
     key: bytes | None
     value: bytes | None
     value_bytes: int | None
     headers: int
 
     @property
-    def order(self) -> tuple[float, int, int]:
-        return (self.written_at or 0.0, self.partition, self.offset)
+    def order(self) -> tuple[int, int, int]:
+        return (self.written_ms or 0, self.partition, self.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +160,10 @@ def _round(
 
 def _line(record: Record) -> Found:
     key, value = record.key(), record.value()
-    _, milliseconds = record.timestamp()
     return Found(
         partition=int(record.partition() or 0),
         offset=int(record.offset() or 0),
-        written_at=milliseconds / 1000 if milliseconds > 0 else None,
+        written_ms=stamp_ms(record),
         key=key[:KEPT_BYTES] if key is not None else None,
         value=value[:KEPT_BYTES] if value is not None else None,
         value_bytes=len(value) if value is not None else None,

@@ -11,7 +11,7 @@ from gdsconsole.kafka.producing import KEY_STRATEGIES, KeyStrategy, OutgoingReco
 from gdsconsole.kafka.transactions import TransactionAborted, TransactionOutcomeUnknown, transaction
 from gdsconsole.management.interruption import Interrupted
 from gdsconsole.management.lines import MAX_LINE_BYTES, Line
-from topics.telemetry import DECODE_ERRORS, METRIC_DECODER, why_invalid
+from topics.telemetry import DECODE_ERRORS, METRIC_DECODER, Metric, decode_metric
 
 Tell = Callable[[str], None]
 
@@ -31,6 +31,13 @@ class Tally:
     @property
     def is_complete(self) -> bool:
         return not self.failed and not self.ended_early
+
+
+def _decoded(value: bytes) -> Metric:
+    try:
+        return METRIC_DECODER.decode(value)
+    except DECODE_ERRORS:
+        return decode_metric(value)
 
 
 class _Abandoned(Exception):
@@ -105,15 +112,13 @@ class MetricLines:
         return False
 
     def _good(self, lines: Iterable[Line]) -> Iterator[OutgoingRecord]:
-        decode, key = METRIC_DECODER.decode, self._key
+        decode, key = _decoded, self._key
         for number, value in lines:
             if value is None:
                 self._say_bad(number, f"longer than {MAX_LINE_BYTES >> 20} MB")
                 continue
             try:
                 yield OutgoingRecord(value, key(decode(value)), reference=number)
-            except DECODE_ERRORS as error:
-                self._say_bad(number, why_invalid(value, error).reason)
             except InvalidMessage as error:
                 self._say_bad(number, error.reason)
 

@@ -17,6 +17,7 @@ from django.utils.html import format_html, format_html_join, json_script
 from django.utils.safestring import SafeString
 
 from gdsconsole import formats
+from gdsconsole.times import from_millis, likely_unit
 
 register = template.Library()
 
@@ -164,6 +165,29 @@ def moment(at: datetime | float | None) -> SafeString:
     when = _moment(at)
     return format_html(
         '<time datetime="{}" data-clock class="nowrap">{}</time>', when.isoformat(), formats.clock(when)
+    )
+
+
+@register.simple_tag
+def stamp(millis: int | None) -> SafeString:
+    """A record's time, to the millisecond; one that is no date as the number it is, and marked."""
+    if millis is None:
+        return format_html('<span class="unknown">{}</span>', formats.UNKNOWN)
+    when = from_millis(millis)
+    if when is not None:
+        return format_html(
+            '<time datetime="{}" data-clock="ms" class="stamp">{}</time>',
+            when.isoformat(timespec="milliseconds"),
+            formats.clock(when, millis=True),
+        )
+    meant = likely_unit(millis)
+    return format_html(
+        '<span class="stamp" title="{}"><span class="mono">{}</span> {}</span>',
+        f"in {meant[0]} it would be {formats.clock(meant[1], millis=True)}"
+        if meant
+        else "no calendar has it",
+        millis,
+        badge("no date", label=f"no date: {meant[0]}?" if meant else "no date", tone="warn"),
     )
 
 

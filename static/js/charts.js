@@ -162,7 +162,7 @@ class Chart {
     }
     const at = new Date(this.data[0][idx] * 1000);
     this.tip.replaceChildren(
-      element("time", { datetime: at.toISOString() }, clock(at)),
+      element("time", {}, clock(at)),
       ...this.spec.series.map((one, index) =>
         element("div", {}, element("i", { class: `series-${one.tone ?? index + 1}` }), one.label, element("b", {}, this.write(this.data[index + 1][idx]))),
       ),

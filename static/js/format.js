@@ -71,10 +71,11 @@ export function age(seconds) {
 const two = (n) => String(n).padStart(2, "0");
 
 /** The absolute time, in the zone the reader chose. */
-export function clock(date, { seconds = true, day = true } = {}) {
+export function clock(date, { seconds = true, day = true, millis = false } = {}) {
+  if (Number.isNaN(date.getTime())) return UNKNOWN;
   const local = document.documentElement.dataset.zone === "local";
   const get = (name) => (local ? date[`get${name}`]() : date[`getUTC${name}`]());
-  const time = `${two(get("Hours"))}:${two(get("Minutes"))}${seconds ? `:${two(get("Seconds"))}` : ""}`;
+  const time = `${two(get("Hours"))}:${two(get("Minutes"))}${seconds ? `:${two(get("Seconds"))}` : ""}${millis ? `.${String(get("Milliseconds")).padStart(3, "0")}` : ""}`;
   if (!day) return time;
   const zone = local ? (date.toLocaleTimeString("en-US", { timeZoneName: "short" }).split(" ").pop() ?? "") : "UTC";
   return `${get("FullYear")}-${two(get("Month") + 1)}-${two(get("Date"))} ${time} ${zone}`;

@@ -6,7 +6,8 @@ function show(time) {
   const at = new Date(time.dateTime);
   if (Number.isNaN(at.getTime())) return;
   const ago = age((Date.now() - at.getTime()) / 1000);
-  const [text, title] = time.hasAttribute("data-ago") ? [ago, clock(at)] : [clock(at), ago];
+  const absolute = clock(at, { millis: time.dataset.clock === "ms" });
+  const [text, title] = time.hasAttribute("data-ago") ? [ago, absolute] : [absolute, ago];
   if (time.textContent !== text) time.textContent = text;
   if (time.title !== title) time.title = title;
 }

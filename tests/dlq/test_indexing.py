@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import transaction
+from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
@@ -83,6 +85,15 @@ def test_a_dead_letter_becomes_a_row_byte_for_byte() -> None:
 
 
 @pytest.mark.django_db
+def test_a_time_that_is_no_date_is_kept_as_the_number_it_is(client_of: Callable[[str], Client]) -> None:
+    take(arrival(timestamp=None, timestamp_ms=1_768_473_000_123_456))
+    letter = DeadLetter.objects.get()
+    assert (letter.timestamp, letter.written_ms) == (None, 1_768_473_000_123_456)
+    page = client_of("reviewer").get(f"/dlq/{letter.pk}/").content.decode()
+    assert "1768473000123456" in page
+    assert "no date: microseconds?" in page
+
+
 def test_one_published_twice_is_one_row() -> None:
     assert take(arrival(at=0), arrival(at=1)) == 1
     assert take(arrival(at=2)) == 0

@@ -20,8 +20,8 @@ from gdsconsole.kafka.dead_letters import (
     headers_of,
     replay_headers,
     replay_mark,
-    written_at,
 )
+from gdsconsole.kafka.stamps import stamp_ms, written_at
 from tests.factories import make_record
 
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -75,6 +75,7 @@ def test_the_context_is_read_back() -> None:
 
     assert (letter.topic, letter.partition, letter.offset) == ("gds.metrics.production", 0, 0)
     assert letter.timestamp == datetime(2026, 1, 15, 10, 30, 0, 123000, tzinfo=UTC)
+    assert letter.timestamp_ms == 1768473000123
     assert letter.timestamp_type == "log-append"
     assert (letter.group, letter.error_type, letter.attempt) == ("gds-alerting", "InvalidMessage", 3)
     assert letter.error == "value: expected a finite number"
@@ -289,4 +290,10 @@ def test_when_a_record_was_written() -> None:
     created = make_record(timestamp=(TIMESTAMP_CREATE_TIME, 1768473000123))
     assert written_at(created) == datetime(2026, 1, 15, 10, 30, 0, 123000, tzinfo=UTC)
     assert written_at(make_record(timestamp=(TIMESTAMP_NOT_AVAILABLE, -1))) is None
-    assert written_at(make_record(timestamp=(TIMESTAMP_CREATE_TIME, 2**62))) is None
+
+
+def test_a_time_that_is_no_date_stays_the_number_it_is() -> None:
+    in_microseconds = make_record(timestamp=(TIMESTAMP_CREATE_TIME, 1768473000123000))
+    assert (stamp_ms(in_microseconds), written_at(in_microseconds)) == (1768473000123000, None)
+    assert stamp_ms(make_record(timestamp=(TIMESTAMP_CREATE_TIME, 0))) == 0
+    assert stamp_ms(make_record(timestamp=(TIMESTAMP_NOT_AVAILABLE, -1))) is None

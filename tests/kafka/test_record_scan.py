@@ -83,7 +83,7 @@ def test_the_newest_first_whatever_partition_they_are_in(client: ClientSettings,
     # One round: fifty of each partition, or what it has.
     assert newest.scanned == 150
     assert newest.found[0] == Found(
-        2, 99, START_MS / 1000 + 599, b"key-4", b"number 599", value_bytes=10, headers=0
+        2, 99, START_MS + 599_000, b"key-4", b"number 599", value_bytes=10, headers=0
     )
 
 

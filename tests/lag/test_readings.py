@@ -61,6 +61,15 @@ def test_a_producer_ahead_of_our_clock_makes_no_negative_age() -> None:
     assert aged(reading(30), RecordTime(written_at=1_000.0), at=990.0).age_s == 0.0
 
 
+def test_an_age_by_a_clock_that_is_far_ahead_is_unknown_and_not_zero() -> None:
+    """Microseconds written as milliseconds: the record is of the year 58,000."""
+    found = aged(reading(30), RecordTime(written_at=1_768_473_000_123.0), at=1_768_473_100.0)
+    assert (found.lag, found.age_s, found.method) == (30, None, None)
+    assert (
+        found.reason == "the next record's time, 1768473000123000 ms, lies ahead of ours: its age is unknown"
+    )
+
+
 def test_a_tail_of_markers_is_no_lag() -> None:
     found = aged(reading(3), RecordTime(written_at=None), at=1_000.0)
     assert (found.lag, found.age_s, found.method) == (0, 0.0, Method.MARKERS)

@@ -16,9 +16,11 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.groups import LogRange
 from tests.dlq.test_views import HOSTILE
 from tests.kafka.deleting import delete_before
+from tests.topics.making import make_alert, make_sample
 from topics import messages
 from topics.forms import MessagesForm, places_text
 from topics.models import TopicDefinition
+from topics.telemetry import encode_metric
 
 START_MS = 1_768_473_000_000
 TOPIC = "gds.messagetests.production"
@@ -212,7 +214,7 @@ class TestOne:
         response = operator.get(f"{PAGE}0/40/")
         page = text_of(response)
         assert "Record 40" in page
-        assert "2026-01-15 10:33:20 UTC" in page
+        assert "2026-01-15 10:33:20.000 UTC" in page
         assert [header["name"] for header in response.context["headers"]] == [HOSTILE[0], "null"]
         assert f'href="{PAGE}0/39/"' in page
         assert f'href="{PAGE}0/41/"' in page
@@ -267,6 +269,32 @@ def test_whatever_is_in_a_record_is_text(operator: Client) -> None:
         for markup in ("<img src=x", "<svg onload", "<iframe", "<script>document", "<a href=javascript"):
             assert markup not in page, path
         assert "14evaluated" not in page, path
+
+
+@pytest.mark.kafka
+@pytest.mark.usefixtures("here")
+def test_a_time_in_microseconds_is_shown_as_it_is_wherever_the_record_is(
+    operator: Client, topic_factory: Callable[..., str]
+) -> None:
+    name = "gds.microtests.production"
+    takes_any_time = {"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-1"}
+    topic = topic_factory(name, partitions=1, config=takes_any_time)
+    producer = Producer({"bootstrap.servers": messages.kafka_settings().bootstrap_servers})
+    sample = make_sample(91.0)
+    for stamp in (START_MS * 1000 + 123_456, 2**62, START_MS + 7):
+        producer.produce(topic, encode_metric(sample), b"k", timestamp=stamp)
+    assert producer.flush(30) == 0
+    TopicDefinition.objects.create(name=topic, partitions=1)
+    alert = make_alert(topic=topic, partition=0, offset=0)
+    listed = text_of(operator.get(f"/topics/{topic}/messages/"))
+    record = text_of(operator.get(f"/topics/{topic}/messages/0/0/"))
+    story = text_of(operator.get(f"/alerts/{alert.pk}/story/"))
+    for page in (listed, record, story):
+        assert f"{START_MS * 1000 + 123_456}</span>" in page
+        assert "no date: microseconds?" in page
+        assert "in microseconds it would be 2026-01-15 10:30:00.123 UTC" in page
+    assert str(2**62) in listed
+    assert "2026-01-15 10:30:00.007 UTC" in listed
 
 
 @pages

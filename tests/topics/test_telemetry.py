@@ -173,3 +173,25 @@ NAMES = st.text(min_size=1, max_size=200).filter(
 )
 def test_what_is_encoded_decodes_to_the_same(metric: Metric) -> None:
     assert METRIC_DECODER.decode(encode_metric(metric)) == metric
+
+
+@pytest.mark.parametrize(
+    "written", ["2016-12-31T23:59:60Z", "2016-12-31T23:59:60.5Z", "2017-01-01T00:59:60+01:00"]
+)
+def test_a_leap_second_is_the_end_of_its_minute(written: str) -> None:
+    metric = decode_metric(message(timestamp=written))
+    assert metric.timestamp == datetime(2016, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    assert metric.tags == GOOD["tags"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"timestamp": "2016-12-31T10:30:60Z"},
+        {"timestamp": "2016-12-31T23:59:61Z"},
+        {"timestamp": "2016-12-31T23:59:60Z", "value": "x"},
+        {"timestamp": "2016-12-31T23:59:60"},
+    ],
+)
+def test_a_leap_second_excuses_nothing_else(changes: dict[str, Any]) -> None:
+    assert refusal(message(**changes)) is not None
