@@ -12,7 +12,7 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 
 VIEWER, OPERATOR, REVIEWER, ADMIN = ROLES = ("viewer", "operator", "reviewer", "admin")
-APPS = ("topics", "dlq", "lag", "pipelines", "audit")
+APPS = ("topics", "dlq", "lag", "pipelines", "audit", "people")
 
 # Who changes something reads what others changed. Sign-ins and refused attempts are the admins' alone:
 # they tell of accounts, not of the system.
@@ -33,7 +33,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     VIEWER: (),
     OPERATOR: _OPERATING,
     REVIEWER: _REVIEWING,
-    ADMIN: (*_OPERATING, *_REVIEWING, *_ADMINISTERING, "audit.read_access"),
+    ADMIN: (*_OPERATING, *_REVIEWING, *_ADMINISTERING, "audit.read_access", "people.manage_people"),
 }
 
 

@@ -8,6 +8,7 @@ names the variable and the value.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 from collections.abc import Mapping
@@ -53,6 +54,16 @@ class Warehouse:
 
 
 @dataclass(frozen=True, slots=True)
+class SignIn:
+    """How long a session lasts at most, and without being used; whose `X-Forwarded-For` is believed."""
+
+    session_days: float
+    idle_hours: float
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    sockets_per_user: int
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     secret_key: str
     debug: bool
@@ -72,6 +83,7 @@ class Environment:
     alert_events: AlertEvents
     group_protocol: GroupProtocol
     warehouse: Warehouse
+    sign_in: SignIn
     email: Mapping[str, Any]
     email_url: str
 
@@ -141,6 +153,12 @@ def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environ
             minutes_days=_number(env, "GDS_MINUTES_KEPT_DAYS", 90, 0.05, 36_500),
             hours_days=_number(env, "GDS_HOURS_KEPT_DAYS", 730, 1, 36_500),
         ),
+        sign_in=SignIn(
+            session_days=_number(env, "GDS_SESSION_DAYS", 14, 0.01, 365),
+            idle_hours=_number(env, "GDS_SESSION_IDLE_HOURS", 12, 0.02, 8_760),
+            trusted_proxies=_networks(env, "GDS_TRUSTED_PROXIES"),
+            sockets_per_user=int(_number(env, "GDS_SOCKETS_PER_USER", 64, 1, 10_000, whole=True)),
+        ),
         email=env.dj_email_url("EMAIL_URL", "console://"),
         email_url=env.str("EMAIL_URL", "console://"),
     )
@@ -157,6 +175,17 @@ def _number(env: Env, name: str, default: float, least: float, most: float, *, w
         kind = "a whole number" if whole else "a number"
         raise WrongEnvironment(f"{name}: {text!r} is not {kind} from {least:g} to {most:g}")
     return number
+
+
+def _networks(env: Env, name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Addresses and CIDR networks, comma-separated."""
+    read = []
+    for text in filter(None, (word.strip() for word in env.str(name, "").split(","))):
+        try:
+            read.append(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise WrongEnvironment(f"{name}: {text!r} is not an address or a network: {error}") from error
+    return tuple(read)
 
 
 def _one_of(env: Env, name: str, default: str, *others: str) -> str:

@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "gdsconsole",
     "gdsconsole.audit",
+    "gdsconsole.people",
     "gdsconsole.pipelines",
     "topics",
     "dlq",
@@ -43,7 +44,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gdsconsole.freshness.NothingKept",
     "csp.middleware.CSPMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "gdsconsole.people.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -83,8 +84,13 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-# SQLite allows one writer and the pages' state is in the database, so sessions stay out of it.
-SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+# Rows of the database, so that a log-out ends a session wherever its cookie was copied to. They are written
+# when somebody logs in or out, not by requests that only read: docs/decisions/0002-sessions.md.
+SESSION_ENGINE = "gdsconsole.people.sessions"
+SESSION_COOKIE_AGE = int(ENVIRONMENT.sign_in.session_days * 86_400)
+GDS_SESSION_IDLE_S = ENVIRONMENT.sign_in.idle_hours * 3_600
+GDS_TRUSTED_PROXIES = ENVIRONMENT.sign_in.trusted_proxies
+GDS_SOCKETS_PER_USER = ENVIRONMENT.sign_in.sockets_per_user
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -196,6 +202,11 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 60},
     },
     "settle-replays": {"task": "dlq.settle_replays", "schedule": 10.0, "options": {"expires": 10}},
+    "forget-sessions": {
+        "task": "people.forget_sessions",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
     "prune-samples": {"task": "lag.prune_samples", "schedule": 300.0, "options": {"expires": 300}},
 }
 

@@ -12,6 +12,7 @@ from gdsconsole.devstack.java import Java
 from gdsconsole.devstack.kafka_cluster import ClusterLayout
 from gdsconsole.devstack.supervisor import PartSpec
 from gdsconsole.env import ROOT
+from gdsconsole.live.limits import MOST_BYTES_IN
 
 # A higher stage stops earlier: first what makes work, then what does it, then what it needs.
 _TRAFFIC, _BEAT, _WORK, _KAFKA, _REDIS = 5, 4, 3, 2, 1
@@ -61,6 +62,9 @@ def broker(layout: ClusterLayout, broker_id: int, *, java: Java, jars: Sequence[
 def web(*, port: int) -> PartSpec:
     words = [sys.executable, "-m", "uvicorn", "gdsconsole.asgi:application", "--host", "127.0.0.1"]
     words += ["--port", str(port), "--no-access-log", "--lifespan", "off", "--timeout-graceful-shutdown", "3"]
+    # Whose X-Forwarded-For is believed is the console's to say (GDS_TRUSTED_PROXIES); uvicorn believes
+    # loopback's. A page sends nothing over its socket, and what is refused needn't be read first.
+    words += ["--no-proxy-headers", "--ws-max-size", str(MOST_BYTES_IN)]
 
     def answers() -> bool:
         try:

@@ -6,26 +6,19 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, Group
-from django.contrib.auth.signals import user_logged_out
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from gdsconsole.live.events import ACCESS_CHANGED
-from gdsconsole.live.publish import publish, publish_on_commit
+from gdsconsole.live.publish import publish_on_commit
 
 
 def connect() -> None:
-    """Listen to log-outs and to changes of users, groups and permissions."""
+    """Listen to changes of users, groups and permissions. Who ends a session publishes it there."""
     user = get_user_model()
-    user_logged_out.connect(_logged_out, dispatch_uid="live-logged-out")
     for signal in (post_save, post_delete):
         signal.connect(_user_changed, sender=user, dispatch_uid=f"live-user-{id(signal)}")
     for through in (user.groups.through, user.user_permissions.through, Group.permissions.through):
         m2m_changed.connect(_memberships_changed, sender=through, dispatch_uid=f"live-{through.__name__}")
-
-
-def _logged_out(*, user: AbstractBaseUser | None, **_: Any) -> None:
-    if user is not None:
-        publish(ACCESS_CHANGED, str(user.pk), {"logged_out": True})
 
 
 def _user_changed(

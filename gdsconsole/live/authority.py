@@ -24,8 +24,8 @@ class Grant:
 def grant_of(session_key: str | None) -> Grant | None:
     """What this session's user may see now; None for nobody.
 
-    Nothing is cached: the session's signature and age, the password it was made with, `is_active` and
-    the permissions are read again by each call, so that a log-out, a demotion or a new password counts.
+    Nothing is cached: the session and its age, the password it was made with, `is_active` and the
+    permissions are read again by each call, so that a log-out, a demotion or a new password counts.
     """
     if not session_key:
         return None

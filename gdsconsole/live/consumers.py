@@ -1,4 +1,4 @@
-"""The WebSocket: authorise, join, forward. Nothing else; what a page sends is not listened to."""
+"""The WebSocket: authorise, join, forward. What a page sends is not listened to, and bounded."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
 
 from gdsconsole.live.authority import Grant, grant_of
-from gdsconsole.live.hub import Hub, current_hub
+from gdsconsole.live.hub import TOO_MANY, Hub, current_hub
+from gdsconsole.live.limits import MOST_BYTES_IN
 from gdsconsole.live.origin import header_map, is_same_origin
 from gdsconsole.live.sockets import Socket
 
 STUCK_S = 30.0
 TRY_LATER = 1013
+MESSAGE_TOO_BIG = 1009
 
 
 class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -37,7 +39,15 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.accept()
         self.hub = current_hub()
         self.socket = self.hub.join(session_key, grant)
+        if self.socket is None:
+            # After the handshake: a browser tells a page the code of a close, but not why it was refused.
+            await self.close(code=TOO_MANY)
+            return
         self.writer = asyncio.create_task(self._write(self.socket), name="live-socket")
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if len(text_data.encode() if text_data is not None else bytes_data or b"") > MOST_BYTES_IN:
+            await self.close(code=MESSAGE_TOO_BIG)
 
     async def disconnect(self, code: int) -> None:
         if self.writer is not None:

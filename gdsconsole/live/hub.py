@@ -36,10 +36,12 @@ HEARTBEAT_S = 5.0
 RECHECK_S = 10.0
 SILENT_S = 6.0
 RETRY_S = (0.25, 5.0)
-# Close codes that live.js knows: log in again; no permission left; ask again who you are.
+# Close codes that socket.js knows: log in again; no permission left; ask again who you are; too many sockets
+# of one user.
 LOGGED_OUT = 4401
 FORBIDDEN = 4403
 ASK_AGAIN = 4408
+TOO_MANY = 4429
 
 _decoder = msgspec.json.Decoder(Frame)
 
@@ -119,8 +121,14 @@ class Hub:
         self._recheck_users: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def join(self, session_key: str, grant: Grant) -> Socket:
-        """A new socket; its first frame says whether Redis answers. The first starts the subscription."""
+    def join(self, session_key: str, grant: Grant) -> Socket | None:
+        """A new socket; its first frame says whether Redis answers. The first starts the subscription.
+
+        None where the user has as many in this process as one may have (GDS_SOCKETS_PER_USER).
+        """
+        theirs = sum(1 for one in self.sockets if one.grant.user_id == grant.user_id)
+        if theirs >= settings.GDS_SOCKETS_PER_USER:
+            return None
         socket = Socket(session_key, grant, now=self._clock())
         self.sockets.add(socket)
         socket.offer(OutFrame(self._seq, self._wall(), False, self.live, []))
@@ -230,13 +238,7 @@ class Hub:
             socket.offer(OutFrame(self._seq, self._wall(), True, self.live, []))
 
     def _access_changed(self, event: Event) -> None:
-        if msgspec.json.decode(event.data).get("logged_out"):
-            # A signed cookie stays valid where it is kept, so the browser is asked whether it has one.
-            for socket in self.sockets:
-                if socket.grant.user_id == event.key:
-                    socket.close(ASK_AGAIN)
-        else:
-            self._recheck_users.add(event.key)
+        self._recheck_users.add(event.key)
 
     async def _listen(self) -> None:
         failures = 0

@@ -3,6 +3,7 @@ const QUIET_S = 15; // The server says something every 5 s; three missed ones ar
 const FIRST_S = 0.5;
 const LONGEST_S = 20;
 const CLOSED = { 4401: "login", 4403: "forbidden" };
+const TOO_MANY = 4429; // of this user: another tab has to close first, so it is asked for seldom
 
 /** Full jitter: somewhere between 0 and an exponentially growing bound. */
 export const delayOf = (attempt, random = Math.random) => random() * Math.min(LONGEST_S, FIRST_S * 2 ** attempt) * 1000;
@@ -36,7 +37,10 @@ export class LiveSocket extends EventTarget {
       this.#heard();
       this.dispatchEvent(new CustomEvent("frame", { detail: JSON.parse(message.data) }));
     };
-    socket.onclose = (event) => this.#lost(socket, CLOSED[event.code] ?? "lost");
+    socket.onclose = (event) => {
+      if (event.code === TOO_MANY) this.#attempt = 8;
+      this.#lost(socket, CLOSED[event.code] ?? "lost");
+    };
   }
 
   /** Try at once: the tab is seen again, or the network is back. */

@@ -192,10 +192,20 @@ async def test_fewer_permissions_hold_at_once_and_the_page_reads_itself_again(hu
     assert not any(frame["events"] for frame in frames)
 
 
-async def test_a_log_out_elsewhere_makes_that_users_pages_ask_again(hub, grants):
-    mine, other = _join(hub, grants, user="7"), _join(hub, grants, "s2", user="8")
-    hub.take(Frame(1.0, [_event("access.changed", "7", logged_out=True)]))
-    assert (mine.close_code, other.close_code) == (hubs.ASK_AGAIN, None)
+async def test_a_session_that_ended_closes_its_sockets_and_no_others(hub, grants):
+    mine, same_user = _join(hub, grants, user="7"), _join(hub, grants, "s2", user="7")
+    grants.by_key["s1"] = None
+    hub.take(Frame(1.0, [_event("access.changed", "7")]))
+    await hub.recheck()
+    assert (mine.close_code, same_user.close_code) == (hubs.LOGGED_OUT, None)
+
+
+async def test_a_user_has_only_so_many_sockets(hub, grants, settings):
+    settings.GDS_SOCKETS_PER_USER = 3
+    for _ in range(3):
+        _join(hub, grants, user="7")
+    assert hub.join("s1", Grant("7", ALL)) is None
+    assert hub.join("s2", Grant("8", ALL)) is not None
 
 
 async def test_a_session_is_asked_once_however_many_tabs(hub, grants, clock):

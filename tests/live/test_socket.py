@@ -15,12 +15,15 @@ import pytest
 import redis
 import uvicorn
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 from django.test import Client
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gdsconsole.devstack import ports
 from gdsconsole.live import events, hub
+from gdsconsole.live.consumers import MESSAGE_TOO_BIG
+from gdsconsole.live.limits import MOST_BYTES_IN
 from gdsconsole.live.publish import Event, Frame, publish
 from gdsconsole.live.sockets import QUEUED_FRAMES
 from tests.waiting import wait_until
@@ -150,17 +153,49 @@ async def test_a_demoted_user_is_closed(port, cookie, django_user_model):
     assert closed.value.rcvd.code == hub.FORBIDDEN
 
 
-async def test_a_log_out_closes_the_users_sockets(port, cookie, settings):
-    def log_out() -> None:
-        client = Client()
-        client.cookies[settings.SESSION_COOKIE_NAME] = cookie.partition("=")[2]
-        client.post("/logout/")
+def _client_with(cookie: str, settings: Any) -> Client:
+    client = Client()
+    client.cookies[settings.SESSION_COOKIE_NAME] = cookie.partition("=")[2]
+    return client
 
+
+async def test_a_log_out_ends_a_copied_cookie_too(port, cookie, make_user, session_key_of, settings):
+    """The open socket is closed, and no page and no socket opens with the copy; other sign-ins go on."""
+    user = await User.objects.aget(username="viewer")
+    elsewhere = f"{settings.SESSION_COOKIE_NAME}={await sync_to_async(session_key_of)(user)}"
+    async with _live(port, elsewhere) as other:
+        async with _live(port, cookie) as socket:
+            await sync_to_async(_client_with(cookie, settings).post)("/logout/")
+            with pytest.raises(ConnectionClosed) as closed:
+                await _next(socket, lambda frame: False, 5)
+        assert closed.value.rcvd.code == hub.LOGGED_OUT
+        with pytest.raises(InvalidStatus):
+            async with _connect(port, cookie):
+                pass
+        answer = await sync_to_async(_client_with(cookie, settings).get)("/alerts/")
+        assert (answer.status_code, answer["Location"]) == (302, "/login/?next=/alerts/")
+        publish("alert.changed", "12", {"id": 12})
+        await _next(other, _has("12"))
+
+
+async def test_too_many_sockets_of_a_user_are_closed_with_a_code(port, cookie, settings):
+    settings.GDS_SOCKETS_PER_USER = 1
+    async with _live(port, cookie):
+        async with _connect(port, cookie) as second:
+            with pytest.raises(ConnectionClosed) as closed:
+                await second.recv()
+        assert closed.value.rcvd.code == hub.TOO_MANY
+
+
+async def test_a_message_from_a_page_is_bounded(port, cookie):
     async with _live(port, cookie) as socket:
-        await sync_to_async(log_out)()
+        await socket.send("x" * MOST_BYTES_IN)
+        publish("alert.changed", "13", {"id": 13})
+        await _next(socket, _has("13"))
+        await socket.send("x" * (MOST_BYTES_IN + 1))
         with pytest.raises(ConnectionClosed) as closed:
-            await _next(socket, lambda frame: False, 15)
-    assert closed.value.rcvd.code == hub.ASK_AGAIN
+            await _next(socket, lambda frame: False, 5)
+    assert closed.value.rcvd.code == MESSAGE_TOO_BIG
 
 
 async def test_fifty_sockets_share_one_subscription(port, cookie, redis_url):

@@ -1,4 +1,4 @@
-"""Sign-ins and failed sign-ins, from Django's own signals: every form and scheme sends them."""
+"""Sign-ins, failed ones and sign-outs, from Django's own signals: every form and scheme sends them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
-from django.contrib.auth.signals import user_logged_in, user_login_failed
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest
@@ -14,13 +14,15 @@ from django.utils import timezone
 
 from gdsconsole.audit.actors import NOBODY
 from gdsconsole.audit.services import record, record_refusal
+from gdsconsole.client_address import client_address
 
-SIGN_IN, SIGN_IN_FAILED = "access.sign-in", "access.sign-in-failed"
+SIGN_IN, SIGN_IN_FAILED, SIGN_OUT = "access.sign-in", "access.sign-in-failed", "access.sign-out"
 
 
 def connect() -> None:
-    user_logged_in.connect(_signed_in, dispatch_uid="audit-signed-in")
-    user_login_failed.connect(_failed, dispatch_uid="audit-sign-in-failed")
+    user_logged_in.connect(_signed_in, dispatch_uid="people-signed-in")
+    user_logged_out.connect(_signed_out, dispatch_uid="people-signed-out")
+    user_login_failed.connect(_failed, dispatch_uid="people-sign-in-failed")
 
 
 def _signed_in(*, request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
@@ -29,6 +31,18 @@ def _signed_in(*, request: HttpRequest, user: AbstractBaseUser, **_: Any) -> Non
             actor=user.get_username(),
             action=SIGN_IN,
             sentence=f"signed in{_from(request)}",
+            now=timezone.now(),
+        )
+
+
+def _signed_out(*, request: HttpRequest, user: AbstractBaseUser | None, **_: Any) -> None:
+    if user is None:
+        return
+    with transaction.atomic():
+        record(
+            actor=user.get_username(),
+            action=SIGN_OUT,
+            sentence="signed out",
             now=timezone.now(),
         )
 
@@ -52,5 +66,5 @@ def _failed(*, credentials: dict[str, Any], request: HttpRequest | None = None, 
 
 
 def _from(request: HttpRequest) -> str:
-    address = request.META.get("REMOTE_ADDR")
+    address = client_address(request)
     return f" from {address}" if address else ""
