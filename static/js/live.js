@@ -4,6 +4,7 @@
 // "live:sync", and while the socket is down the same happens every few seconds.
 import { feed } from "./charts.js";
 import { FORMATS, age, exact } from "./format.js";
+import { Freshness, show as showStale } from "./freshness.js";
 import { append } from "./sparks.js";
 import { LiveSocket } from "./socket.js";
 import { toast } from "./toasts.js";
@@ -20,6 +21,8 @@ let dataAt = null; // when the newest data the page shows was made, in the serve
 let skew = 0; // browser clock minus server clock, in seconds
 let polling = 0;
 let missed = false; // something came while the tab was hidden
+const seconds = () => Date.now() / 1000;
+const freshness = new Freshness(seconds());
 
 function become(next) {
   if (next !== state) {
@@ -28,7 +31,8 @@ function become(next) {
     chip.querySelector(".connection-word").textContent = WORDS[next];
     document.body.dataset.connection = next;
   }
-  if (next === "live") {
+  // A live page whose re-reads fail asks again too: no frame may come that would make it.
+  if (next === "live" && !freshness.isFailing) {
     clearInterval(polling);
     polling = 0;
   } else if (!polling) {
@@ -36,9 +40,18 @@ function become(next) {
   }
 }
 
+/** Say whether the page is up to date. A hidden tab reads nothing, so nothing is said of it. */
+function judge() {
+  if (document.hidden) return;
+  const stale = freshness.judge(seconds(), navigator.onLine);
+  showStale(stale);
+  if (stale?.isSilent) become("offline");
+}
+
 function tick() {
-  const seconds = dataAt === null ? null : Math.max(0, Date.now() / 1000 - skew - dataAt);
-  const text = seconds === null ? "" : seconds < 1.5 ? "now" : age(seconds);
+  judge();
+  const old = dataAt === null ? null : Math.max(0, seconds() - skew - dataAt);
+  const text = old === null ? "" : old < 1.5 ? "now" : age(old);
   const place = chip.querySelector(".connection-age");
   if (place.textContent !== text) place.textContent = text;
   chip.title = {
@@ -92,7 +105,8 @@ function notify({ data }) {
 }
 
 function receive(frame) {
-  skew = Date.now() / 1000 - frame.at;
+  skew = seconds() - frame.at;
+  freshness.frame(seconds());
   serverLive = frame.live;
   become(serverLive ? "live" : "polling");
   if (frame.events.length) dataAt = frame.at;
@@ -127,24 +141,42 @@ if (path && chip) {
   });
   // What a re-read tells: the console answers, or it does not.
   document.addEventListener("htmx:after:request", (event) => {
-    if (event.detail.ctx.response?.status >= 500) return;
+    const status = event.detail.ctx.response?.status;
+    if (status >= 500) {
+      freshness.readFailed(seconds(), `The console answers ${status}.`);
+      return become(state);
+    }
+    freshness.read(seconds());
     if (!connected || !serverLive) {
       become("polling");
-      dataAt = Date.now() / 1000 - skew;
+      dataAt = seconds() - skew;
+    } else {
+      become("live");
     }
+    judge();
   });
   document.addEventListener("htmx:error", (event) => {
-    if (!connected && event.detail.ctx && !event.detail.ctx.response) become("offline");
+    if (!event.detail.ctx || event.detail.ctx.response) return;
+    freshness.readFailed(seconds(), "The console does not answer.");
+    become(connected ? state : "offline");
   });
-  addEventListener("online", () => socket.wake());
+  addEventListener("online", () => {
+    socket.wake();
+    sync();
+  });
   addEventListener("offline", () => become("offline"));
   addEventListener("pagehide", () => socket.stop());
   addEventListener("pageshow", (event) => event.persisted && location.reload());
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
     socket.wake();
+    freshness.seen(seconds());
     if (missed || state !== "live") sync();
     missed = false;
+  });
+  document.querySelector("[data-stale-retry]").addEventListener("click", () => {
+    socket.wake();
+    sync();
   });
   setInterval(tick, 500);
   socket.open();
