@@ -39,7 +39,7 @@ ENTRIES = (
     Entry("Overview", "/", "layout-dashboard", "o"),
     Entry("Alerts", "/alerts/", "bell", "a", "alerts", permission="topics.view_alert"),
     Entry("Rules", "/rules/", "sliders-horizontal", "r", permission="topics.view_alertrule"),
-    Entry("Topics", "/topics/", "layers", "t", permission="topics.view_topicdefinition"),
+    Entry("Topics", "/topics/", "layers", "t", "topics", permission="topics.view_topicdefinition"),
     Entry("Pipelines", "/pipelines/", "workflow", "p", "pipelines", permission="pipelines.view_pipeline"),
     Entry("Dead letters", "/dlq/", "inbox", "d", "dead_letters", permission="dlq.view_deadletter"),
     Entry("Lag", "/lag/", "gauge", "l", "lag", permission="lag.view_groupsample"),

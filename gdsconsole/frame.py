@@ -9,10 +9,10 @@ from datetime import datetime
 from gdsconsole import formats
 from gdsconsole.live.snapshots import latest_of
 from gdsconsole.overview import problems, reading
-from gdsconsole.overview.model import Alerts, Brokers, Lag, Pipeline
+from gdsconsole.overview.model import Alerts, Brokers, Comparison, Lag, Pipeline
 from gdsconsole.overview.problems import Problem
 
-PUBLISHED = ("pipeline.stats", "lag.sampled", "brokers.sampled")
+PUBLISHED = ("pipeline.stats", "lag.sampled", "topics.compared", "brokers.sampled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,10 @@ def read(has_permission: Callable[[str], bool], *, now: datetime) -> FrameState:
             "lag.view_groupsample",
             lambda: of_lag(reading.lag_of(published["lag.sampled"], now=epoch)),
         ),
+        "topics": (
+            "topics.view_topicdefinition",
+            lambda: of_topics(reading.comparison_of(published["topics.compared"], now=epoch)),
+        ),
         "brokers": ("lag.view_brokersample", lambda: of_brokers(brokers)),
     }
     counts = {name: count() for name, (permission, count) in sources.items() if has_permission(permission)}
@@ -72,6 +76,13 @@ def of_lag(lag: Lag | None) -> Count:
         return Count("?", "unknown", "lag is unknown")
     late = [group for group in lag.groups if problems.group_tone(group) in ("bad", "warn")]
     return _of_problems(len(late), list(problems.of_lag(lag)))
+
+
+def of_topics(comparison: Comparison | None) -> Count:
+    if comparison is None:
+        return Count("?", "unknown", "whether the topics run as declared is unknown")
+    number = comparison.missing.count + comparison.drift.count + comparison.failing.count
+    return _of_problems(number, list(problems.of_topics(comparison, None)))
 
 
 def of_brokers(brokers: Brokers | None) -> Count:

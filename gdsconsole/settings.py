@@ -196,6 +196,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 5},
     },
     "watch-pipelines": {"task": "topics.watch_pipelines", "schedule": 5.0, "options": {"expires": 5}},
+    "compare-topics": {"task": "topics.compare_topics", "schedule": 15.0, "options": {"expires": 15}},
     "forget-old-metrics": {
         "task": "topics.forget_old_metrics",
         "schedule": 60.0,

@@ -11,6 +11,7 @@ from gdsconsole import frame
 from gdsconsole.catalog import CATALOG
 from gdsconsole.context import chrome
 from gdsconsole.frame import Count
+from gdsconsole.overview.model import Comparison, Named
 from tests.factories import make_dead_letter
 from tests.overview.making import make_alerts, make_brokers, make_group, make_lag, make_pipeline
 from tests.overview.stored import Published, fire, run_copy
@@ -63,6 +64,13 @@ def test_a_count_says_in_words_what_it_counts() -> None:
     assert frame.of_cluster(make_brokers()).title == "every broker is up, every partition replicated"
 
 
+def test_topics_that_need_somebody_are_counted() -> None:
+    wrong = Comparison(missing=Named(1, ["a"]), drift=Named(2, ["b", "c"]))
+    count = frame.of_topics(wrong)
+    assert (count.text, count.tone) == ("3", "bad")
+    assert count.title == "topic a is not on the cluster; 2 topics differ from their definitions"
+
+
 @pytest.mark.redis
 @pytest.mark.django_db
 def test_all_of_it_for_somebody_who_may_look_at_all(redis_url: str) -> None:
@@ -73,7 +81,8 @@ def test_all_of_it_for_somebody_who_may_look_at_all(redis_url: str) -> None:
     Published(redis_url, now).everything()
     found = frame.read(ALL, now=now)
     assert {name: count.text for name, count in found.counts.items()} == {
-        "alerts": "1", "dead_letters": "1", "pipelines": str(len(CATALOG) - 1), "lag": "", "brokers": "",
+        "alerts": "1", "dead_letters": "1", "pipelines": str(len(CATALOG) - 1), "lag": "", "topics": "",
+        "brokers": "",
     }  # fmt: skip
     assert found.cluster is not None
     assert found.cluster.text == "3/3 brokers"
@@ -88,6 +97,7 @@ def test_all_of_it_for_somebody_who_may_look_at_all(redis_url: str) -> None:
         ("dlq.view_deadletter", "dead_letters"),
         ("pipelines.view_pipeline", "pipelines"),
         ("lag.view_groupsample", "lag"),
+        ("topics.view_topicdefinition", "topics"),
         ("lag.view_brokersample", "brokers"),
     ],
 )
@@ -104,7 +114,8 @@ def test_without_redis_what_is_stored_is_counted_and_the_rest_is_unknown(setting
     found = frame.read(ALL, now=timezone.now())
     assert {name: count.text for name, count in found.counts.items()} == {
         # No pipeline of the catalogue has a copy.
-        "alerts": "", "dead_letters": "1", "pipelines": str(len(CATALOG)), "lag": "?", "brokers": "?",
+        "alerts": "", "dead_letters": "1", "pipelines": str(len(CATALOG)), "lag": "?", "topics": "?",
+        "brokers": "?",
     }  # fmt: skip
     assert found.cluster is not None
     assert found.cluster.tone == "unknown"

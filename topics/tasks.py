@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
+from gdsconsole.kafka.errors import KafkaUnavailable
 from topics import services
 from topics.outbox import EventSender, sweep
 from topics.retention import forget_old
@@ -34,6 +35,17 @@ def watch_pipelines() -> None:
         services.watch_pipelines(now=timezone.now())
     except DatabaseError as error:
         LOG.warning("pipelines are not judged: the database does not answer: %s", error)
+
+
+@shared_task(name="topics.compare_topics", ignore_result=True, time_limit=60)
+def compare_topics() -> None:
+    """Tell pages how the declared topics stand; what can't be read grows old on them, and is unknown then."""
+    try:
+        services.compare_topics()
+    except KafkaUnavailable as error:
+        LOG.warning("topics are not compared: the cluster does not answer: %s", error)
+    except DatabaseError as error:
+        LOG.warning("topics are not compared: the database does not answer: %s", error)
 
 
 @shared_task(name="topics.forget_old_metrics", ignore_result=True, time_limit=120)

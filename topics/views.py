@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
@@ -21,9 +21,9 @@ from topics.models import TopicDefinition
 from topics.plan import Verdict
 from topics.reading import cluster_now
 from topics.services import TopicState
+from topics.topic_filters import ALL, STATES, WORST, ListedTopic, TopicFilter, is_in
 from topics.units import property_in_words
 
-_ORDER = {"missing": 0, "drift": 1, "unknown": 2, "in sync": 3, "disabled": 4}
 STALE_S = 30.0
 SKEW = 1.5  # the fullest partition, in multiples of the mean, from which keys are called uneven
 
@@ -36,13 +36,17 @@ def topics(request: HttpRequest) -> HttpResponse:
     reading = cluster_now()
     states = services.topic_states(reading.live)
     rates = _rates(now=time.time())
-    wanted = request.GET.get("q", "").strip()
-    shown = [state for state in states if wanted.lower() in state.definition.name]
-    shown.sort(key=lambda state: (_ORDER[state.state], not state.failed_checks, state.definition.name))
+    wanted = TopicFilter(request.GET)
+    listed = [_listed(state, rates) for state in states]
+    shown = wanted.shown(listed) if wanted.is_valid() else []
     context = {
+        "filter": wanted,
+        "state": request.GET.get("state") or ALL,
+        "sort": WORST,
+        "tabs": _tabs(states),
         "reading": reading,
         "sentence": sentences.about_topics(states, is_known=reading.live is not None),
-        "rows": [_row(state, rates) for state in shown],
+        "rows": [_row(topic.state, rates) for topic in shown],
         "declared": len(states),
         "undeclared": services.undeclared_topics(reading.live) if reading.live else [],
     }
@@ -79,6 +83,20 @@ def topic(request: HttpRequest, name: str) -> HttpResponse:
     }
     template = "topics/topics/_topic.html" if request.htmx else "topics/topics/topic.html"  # type: ignore[attr-defined]
     return render(request, template, context)
+
+
+def _listed(state: TopicState, rates: Mapping[str, Mapping[str, Any]]) -> ListedTopic:
+    rate = rates.get(state.definition.name, {})
+    return ListedTopic(state, rate.get("rate_in"), rate.get("end_total"))
+
+
+def _tabs(states: Sequence[TopicState]) -> list[dict[str, Any]]:
+    """All, and each state that some topic is in."""
+    counted = [
+        {"value": value, "label": label, "count": sum(1 for state in states if is_in(state, value))}
+        for value, label in STATES.items()
+    ]
+    return [tab for tab in counted if tab["count"] or tab["value"] == ALL]
 
 
 def _rates(*, now: float) -> dict[str, dict[str, Any]]:

@@ -28,6 +28,7 @@ _ALL = (
     EventType("deadletter.changed", "dlq.view_deadletter", kept=10),
     EventType("lag.sampled", "lag.view_groupsample", kept=5_000, history=("total_lag",)),
     EventType("topic.rates", "topics.view_topicdefinition", kept=5_000, history=("rate_in",)),
+    EventType("topics.compared", "topics.view_topicdefinition", kept=10),
     EventType("brokers.sampled", "lag.view_brokersample", kept=10),
     EventType("audit.recorded", "audit.read_entries", kept=10),
 )

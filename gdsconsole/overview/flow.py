@@ -64,6 +64,7 @@ class Flow:
 
 
 def flow(readings: Readings) -> Flow:
+    absent = readings.comparison.absent if readings.comparison else ()
     refused = {topic.name for topic in readings.dead_letter_topics}
     main: list[tuple[Node, Node | None]] = []
     dead: list[tuple[Node, Node | None]] = []
@@ -81,9 +82,9 @@ def flow(readings: Readings) -> Flow:
             note=_senders(readings.instances),
             has_rate=False,
         ),
-        metrics=Lane([_topic(topic, PRODUCERS, "layers") for topic in readings.metrics], main),
+        metrics=Lane([_topic(topic, PRODUCERS, "layers", absent) for topic in readings.metrics], main),
         dead_letters=Lane(
-            [_topic(topic, GROUPS, "archive-x") for topic in readings.dead_letter_topics], dead
+            [_topic(topic, GROUPS, "archive-x", absent) for topic in readings.dead_letter_topics], dead
         ),
     )
 
@@ -94,15 +95,20 @@ def _senders(instances: int | None) -> str:
     return f"{many(instances, 'instance')} sending" if instances else "nobody sends"
 
 
-def _topic(topic: Topic, source: str, mark: str) -> Node:
+def _topic(topic: Topic, source: str, mark: str, absent: Sequence[str]) -> Node:
+    if topic.name in absent:
+        note = "not on the cluster"
+    elif topic.end_total is None:
+        note = "size unknown"
+    else:
+        note = f"{formats.short_number(topic.end_total)} messages so far"
     return Node(
         key=f"topic-{topic.name}",
         title=topic.name,
         mark=mark,
         href=f"/topics/{topic.name}/",
-        note="size unknown"
-        if topic.end_total is None
-        else f"{formats.short_number(topic.end_total)} messages so far",
+        note=note,
+        tone=BAD if topic.name in absent else "",
         sources=[source],
         rate=topic.rate_in,
         live=f"topic.rates:{topic.name}:rate_in",

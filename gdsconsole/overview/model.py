@@ -16,6 +16,8 @@ BAD, WARN, UNKNOWN, OK = "bad", "warn", "unknown", "ok"
 SAMPLE_FRESH_S = 20.0
 STATS_FRESH_S = 6.0
 METRIC_FRESH_S = 60.0
+# Declared topics are compared with the cluster every 15 s.
+COMPARISON_FRESH_S = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,27 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """How many topics, and the first of their names."""
+
+    count: int = 0
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The declared topics against the cluster: not on it, unlike their definition, failing a check.
+
+    `absent` are the topics, declared or not, that the console itself needs and the cluster does not have.
+    """
+
+    missing: Named = Named()
+    drift: Named = Named()
+    failing: Named = Named()
+    absent: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Readings:
     """Everything at once. `live`: Redis answers. `instances` have sent a metric in the last minute.
 
@@ -138,6 +161,7 @@ class Readings:
     dead_letter_topics: Sequence[Topic]
     reads: dict[str, Sequence[str]]
     instances: int | None
+    comparison: Comparison | None
     live: bool
 
     @property

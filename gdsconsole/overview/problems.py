@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from django.urls import reverse
+
 from gdsconsole import formats
 from gdsconsole.overview.model import (
     BAD,
@@ -13,11 +15,14 @@ from gdsconsole.overview.model import (
     WARN,
     Alerts,
     Brokers,
+    Comparison,
     DeadLetters,
     Group,
     Lag,
+    Named,
     Pipeline,
     Readings,
+    Topic,
 )
 
 _ORDER = (BAD, WARN, UNKNOWN)
@@ -38,7 +43,12 @@ class Problem:
 
 def problems(readings: Readings) -> list[Problem]:
     """What is wrong, the worst first."""
-    sampled = [*of_brokers(readings.brokers), *of_lag(readings.lag)]
+    sampled = [
+        *of_brokers(readings.brokers),
+        *of_topics(readings.comparison, readings.brokers),
+        *of_traffic(readings.metrics, readings.instances),
+        *of_lag(readings.lag),
+    ]
     if not readings.live:
         # Said once, with its cause, in place of each figure that it takes away.
         sampled = [problem for problem in sampled if problem.tone != UNKNOWN]
@@ -96,6 +106,44 @@ def of_brokers(brokers: Brokers | None) -> Iterable[Problem]:
     if brokers.under_replicated:
         text = f"{many(brokers.under_replicated, 'partition')} under-replicated"
         yield Problem(BAD if brokers.missing else WARN, text, "/brokers/")
+
+
+def of_topics(comparison: Comparison | None, brokers: Brokers | None) -> Iterable[Problem]:
+    """Declared topics that are not there, differ from their definition, or fail a check."""
+    if comparison is None:
+        if brokers is not None and brokers.live is not None:
+            yield Problem(UNKNOWN, "whether the topics run as declared is unknown", _topics())
+        return
+    for named, tone, state, one, several in (
+        (comparison.missing, BAD, "missing", "is not on the cluster", "are not on the cluster"),
+        (comparison.drift, WARN, "drift", "differs from its definition", "differ from their definitions"),
+        (comparison.failing, WARN, "checks", "fails a production check", "fail production checks"),
+    ):
+        if named.count:
+            yield Problem(
+                tone, f"{_topics_named(named)} {one if named.count == 1 else several}", _topics(state)
+            )
+    # Of a declared one that is missing the first clause tells; an undeclared one nobody else would.
+    undeclared = [name for name in comparison.absent if name not in comparison.missing.names]
+    if undeclared and comparison.missing.count <= len(comparison.missing.names):
+        text = f"{_topics_named(Named(len(undeclared), undeclared))}, which the console needs,"
+        yield Problem(BAD, f"{text} {'is' if len(undeclared) == 1 else 'are'} not on the cluster", _topics())
+
+
+def of_traffic(topics: Sequence[Topic], instances: int | None) -> Iterable[Problem]:
+    """Nothing comes in: known to be so by the topics' rates and by the metrics of the last minute."""
+    if instances != 0 or not topics or any(topic.rate_in != 0 for topic in topics):
+        return
+    where = f"topic {topics[0].name}" if len(topics) == 1 else f"any of {len(topics)} topics"
+    yield Problem(WARN, f"no metric has come into {where} for a minute", _topics())
+
+
+def _topics(state: str = "") -> str:
+    return reverse("topics:topics") + (f"?state={state}" if state else "")
+
+
+def _topics_named(named: Named) -> str:
+    return f"topic {named.names[0]}" if named.count == 1 else f"{named.count:,} topics"
 
 
 def of_pipelines(pipelines: Sequence[Pipeline]) -> Iterable[Problem]:

@@ -20,9 +20,11 @@ from gdsconsole.overview.flow import Flow, flow
 from gdsconsole.overview.model import (
     Alerts,
     Brokers,
+    Comparison,
     DeadLetters,
     Group,
     Lag,
+    Named,
     Pipeline,
     Readings,
     Topic,
@@ -33,7 +35,14 @@ from gdsconsole.pipelines import services
 from gdsconsole.pipelines.models import PipelineCopy
 from topics.models import Alert, AlertRule, Severity, Source
 
-PUBLISHED = ("pipeline.stats", "metric.newest", "lag.sampled", "topic.rates", "brokers.sampled")
+PUBLISHED = (
+    "pipeline.stats",
+    "metric.newest",
+    "lag.sampled",
+    "topic.rates",
+    "topics.compared",
+    "brokers.sampled",
+)
 ALERT_STEP_S = 15.0
 ALERT_STEPS = 60
 LETTER_MINUTES = 60
@@ -92,6 +101,7 @@ def read_state(*, now: datetime) -> State:
         dead_letter_topics=topics_of(published["topic.rates"], refused, now=epoch),
         reads=reads,
         instances=None if newest is None else instances(newest, now=epoch),
+        comparison=comparison_of(published["topics.compared"], now=epoch),
         live=newest is not None,
     )
     return State(
@@ -238,6 +248,15 @@ def brokers_of(sampled: Snapshot | None, *, now: float) -> Brokers | None:
     )
 
 
+def comparison_of(compared: Snapshot | None, *, now: float) -> Comparison | None:
+    """The declared topics against the cluster, None when that was not compared lately."""
+    one = _fresh(compared, now, model.COMPARISON_FRESH_S).get("declared")
+    if one is None:
+        return None
+    named = {name: Named(one[name]["count"], one[name]["names"]) for name in ("missing", "drift", "failing")}
+    return Comparison(absent=one["absent"], **named)
+
+
 def topics_of(sampled: Snapshot | None, names: Iterable[str], *, now: float) -> list[Topic]:
     """These topics with their rates, unknown where they were not sampled lately."""
     fresh = _fresh(sampled, now)
@@ -249,10 +268,8 @@ def topics_of(sampled: Snapshot | None, names: Iterable[str], *, now: float) -> 
     ]
 
 
-def _fresh(sampled: Snapshot | None, now: float) -> Snapshot:
-    return {
-        key: one for key, one in (sampled or {}).items() if now - one["published_at"] <= model.SAMPLE_FRESH_S
-    }
+def _fresh(sampled: Snapshot | None, now: float, fresh_s: float = model.SAMPLE_FRESH_S) -> Snapshot:
+    return {key: one for key, one in (sampled or {}).items() if now - one["published_at"] <= fresh_s}
 
 
 def _count(value: Any) -> int | None:

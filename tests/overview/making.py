@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from gdsconsole.overview.model import Alerts, Brokers, DeadLetters, Group, Lag, Pipeline, Readings, Topic
+from gdsconsole.overview.model import (
+    Alerts,
+    Brokers,
+    Comparison,
+    DeadLetters,
+    Group,
+    Lag,
+    Pipeline,
+    Readings,
+    Topic,
+)
 
 AT = 1_768_473_000.0
 METRICS = "gds.metrics.production"
@@ -54,6 +64,7 @@ def make_readings(**changes: Any) -> Readings:
         "dead_letter_topics": [Topic(REFUSED, rate_in=0.0, end_total=41, at=AT)],
         "reads": {"alerting": [METRICS], "dlq-index": [REFUSED]},
         "instances": 12,
+        "comparison": Comparison(),
         "live": True,
     }
     return Readings(**fields | changes)

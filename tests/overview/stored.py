@@ -83,6 +83,12 @@ class Published:
         for group in ("gds-alerting", "gds-dlq-index"):
             lag = {"group": group, "status": "ok", "total_lag": 7, "unknown_partitions": 0}
             self("lag.sampled", group, lag)
+        nothing = {"count": 0, "names": []}
+        self(
+            "topics.compared",
+            "declared",
+            {"declared": 4, "absent": [], "missing": nothing, "drift": nothing, "failing": nothing},
+        )
         brokers = {"brokers": 3, "expected": 3, "under_replicated": 0, "leaderless": 0}
         self("brokers.sampled", "cluster", brokers)
         self.metric("prod-db-01", "cpu_usage_percent", 41.5)

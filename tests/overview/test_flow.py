@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gdsconsole.overview.flow import flow
-from gdsconsole.overview.model import DeadLetters, Topic
+from gdsconsole.overview.model import Comparison, DeadLetters, Topic
 from tests.overview.making import (
     METRICS,
     REFUSED,
@@ -28,6 +28,13 @@ def test_from_producers_to_what_the_groups_make():
     ((group, made),) = drawn.metrics.groups
     assert (group.title, list(group.sources), group.rate) == ("gds-alerting", [f"topic-{METRICS}"], 50.0)
     assert (made.title, list(made.sources), made.rate) == ("Alerts", ["group-alerting"], 0.5)
+
+
+def test_a_topic_that_is_not_there_says_so():
+    drawn = flow(make_readings(comparison=Comparison(absent=[REFUSED])))
+    (metrics,), (refused,) = drawn.metrics.topics, drawn.dead_letters.topics
+    assert (metrics.note, metrics.tone) == ("1.2 M messages so far", "")
+    assert (refused.note, refused.tone) == ("not on the cluster", "bad")
 
 
 def test_dead_letters_have_a_lane_of_their_own_below_all_groups():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdsconsole.overview.model import DeadLetters, Topic
+from gdsconsole.overview.model import Comparison, DeadLetters, Named, Topic
 from gdsconsole.overview.problems import (
     calm,
     listed,
@@ -14,6 +14,8 @@ from gdsconsole.overview.problems import (
     of_dead_letters,
     of_lag,
     of_pipelines,
+    of_topics,
+    of_traffic,
     problems,
     tone_of,
 )
@@ -125,6 +127,63 @@ def test_pipelines(pipelines, expected):
 )
 def test_lag(lag, expected):
     assert said(of_lag(lag)) == expected
+
+
+@pytest.mark.parametrize(
+    ("comparison", "brokers", "expected"),
+    [
+        (Comparison(), make_brokers(), []),
+        (None, make_brokers(), [("unknown", "whether the topics run as declared is unknown")]),
+        # Said once, by the cluster that does not answer.
+        (None, make_brokers(live=None), []),
+        (None, None, []),
+        (
+            Comparison(missing=Named(1, ["left-topic"])),
+            make_brokers(),
+            [("bad", "topic left-topic is not on the cluster")],
+        ),
+        (
+            Comparison(drift=Named(2, ["a", "b"]), failing=Named(1_200, ["c"])),
+            make_brokers(),
+            [
+                ("warn", "2 topics differ from their definitions"),
+                ("warn", "1,200 topics fail production checks"),
+            ],
+        ),
+        (
+            Comparison(absent=["gds.metrics.dlq"]),
+            make_brokers(),
+            [("bad", "topic gds.metrics.dlq, which the console needs, is not on the cluster")],
+        ),
+        (
+            Comparison(missing=Named(1, ["gds.metrics.dlq"]), absent=["gds.metrics.dlq"]),
+            make_brokers(),
+            [("bad", "topic gds.metrics.dlq is not on the cluster")],
+        ),
+    ],
+)
+def test_topics(comparison, brokers, expected):
+    assert said(of_topics(comparison, brokers)) == expected
+
+
+@pytest.mark.parametrize(
+    ("rates", "instances", "expected"),
+    [
+        ([50.0], 12, []),
+        ([0.0], 0, [("warn", "no metric has come into topic t0 for a minute")]),
+        ([0.0, 0.0], 0, [("warn", "no metric has come into any of 2 topics for a minute")]),
+        # A pause between two metrics is no outage of the senders.
+        ([0.0], 12, []),
+        ([0.0, 3.0], 0, []),
+        # What nobody knows is not nothing.
+        ([None], 0, []),
+        ([0.0], None, []),
+        ([], 0, []),
+    ],
+)
+def test_traffic(rates, instances, expected):
+    topics = [Topic(f"t{at}", rate_in=rate) for at, rate in enumerate(rates)]
+    assert said(of_traffic(topics, instances)) == expected
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ class TestList:
         cluster_is(*(live_topic(one) for one in declared.values()))
         found = operator.get("/topics/?q=METRICS").context["rows"]
         assert [row["name"] for row in found] == ["gds.metrics.dlq", METRICS]
-        assert "No declared topic has that in its name." in text_of(operator.get("/topics/?q=nothing"))
+        assert "No declared topic passes these filters." in text_of(operator.get("/topics/?q=nothing"))
 
     def test_rates_are_shown_where_known_and_live(
         self,

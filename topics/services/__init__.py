@@ -8,6 +8,7 @@ from topics.services.alerts import (
     record_measurements,
     resolve_series,
 )
+from topics.services.comparison import compare_topics
 from topics.services.pipelines import watch_pipelines
 from topics.services.rules import delete_rule, resolve_uncovered, save_rule
 from topics.services.topics import (
@@ -42,6 +43,7 @@ __all__ = [
     "acknowledge_alert",
     "acknowledge_alerts",
     "apply_topics",
+    "compare_topics",
     "define_topic",
     "delete_definition",
     "delete_rule",
