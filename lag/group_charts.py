@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from gdsconsole.names import shown
 from lag.charts import GAP_S, Row, Span, average, columns, highest
 from lag.lookups import GROUPS_FINE_S, Limit
 from lag.models import Status
@@ -71,7 +72,9 @@ def worst_chart(
     least = min((limit.value for limit in limits.values()), default=None)
     return {
         "times": times,
-        "series": [{"label": group, "values": values} for group, values in zip(found, series, strict=True)],
+        "series": [
+            {"label": shown(group), "values": values} for group, values in zip(found, series, strict=True)
+        ],
         "thresholds": _limit_line(least, [value for values in series for value in values]),
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from gdsconsole.formats import byte_size
 from lag.charts import highest, lowest, trend
@@ -44,7 +44,7 @@ class HowOld:
 class GroupRow:
     sample: GroupSample
     key: str  # the row's id: a group's name may hold anything
-    href: str  # empty for a name that no address can hold
+    href: str
     live: str  # address of its live values, without the field
     tone: str
     limit: Limit | None
@@ -140,7 +140,7 @@ def partition_rows(partitions: Sequence[PartitionSample], *, declared: Collectio
         PartitionRow(
             sample=part,
             key=_key(f"{part['topic_id']}/{part['partition']}"),
-            topic_href=f"/topics/{part['topic']}/" if part["topic"] in declared else "",
+            topic_href=reverse("topics:topic", args=[part["topic"]]) if part["topic"] in declared else "",
             tone="warn" if part["lost"] else _ROW_TONES.get(Status(part["status"]), ""),
             catch_up=catch_up(
                 lag=part["lag"],
@@ -270,10 +270,8 @@ def summed(brokers: Sequence[BrokerFigures], field: FigureName) -> float | None:
 
 
 def group_href(group: str) -> str:
-    try:
-        return reverse("lag:group", args=[group])
-    except NoReverseMatch:
-        return ""
+    """The address of a group's page, whatever its name."""
+    return reverse("lag:group", args=[group])
 
 
 def _how_old(age_s: float | None, method: str | None) -> HowOld:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdsconsole.formats import duration, rate, short_number
+from gdsconsole.names import shown
 from lag.models import BrokerFigures, BrokerSample, GroupSample, Status
 
 P99_LIMIT_MS = 100.0
@@ -78,7 +79,9 @@ def about_groups(groups: Sequence[GroupSample], *, stale_s: float | None = None)
     unknown = [group for group in groups if group.total_lag is None]
     if len(unknown) == len(groups):
         which = (
-            f"The lag of {groups[0].group}" if len(groups) == 1 else f"The lag of {_all(len(groups))} groups"
+            f"The lag of {shown(groups[0].group)}"
+            if len(groups) == 1
+            else f"The lag of {_all(len(groups))} groups"
         )
         why = f": {_why(unknown[0])}" if any(is_read(group) for group in groups) else ""
         return Sentence(f"{which} is unknown{why}.", "bad")
@@ -86,7 +89,7 @@ def about_groups(groups: Sequence[GroupSample], *, stale_s: float | None = None)
     losing = [group for group in groups if group.lost]
     said = []
     if behind:
-        said.append(f"{behind[0].group} {_plight(behind[0])}.")
+        said.append(f"{shown(behind[0].group)} {_plight(behind[0])}.")
     if len(behind) > 1:
         said.append(f"{_named(behind[1:])} behind too.")
     if losing:
@@ -191,7 +194,7 @@ def _plight(group: GroupSample) -> str:
 
 
 def _distance(group: GroupSample) -> str:
-    return f"{group.group} by {_how_far(group)}"
+    return f"{shown(group.group)} by {_how_far(group)}"
 
 
 def _how_far(group: GroupSample) -> str:
@@ -201,7 +204,7 @@ def _how_far(group: GroupSample) -> str:
 
 
 def _named(groups: Sequence[GroupSample]) -> str:
-    return f"{groups[0].group} is" if len(groups) == 1 else f"{len(groups)} groups are"
+    return f"{shown(groups[0].group)} is" if len(groups) == 1 else f"{len(groups)} groups are"
 
 
 def _lost(groups: Sequence[GroupSample]) -> str:
@@ -210,7 +213,7 @@ def _lost(groups: Sequence[GroupSample]) -> str:
 
 
 def _who(groups: Sequence[GroupSample]) -> str:
-    return groups[0].group if len(groups) == 1 else f"{len(groups)} groups"
+    return shown(groups[0].group) if len(groups) == 1 else f"{len(groups)} groups"
 
 
 def _why(group: GroupSample) -> str:
@@ -230,7 +233,7 @@ def _all_well(groups: Sequence[GroupSample]) -> str:
         return f"No group has members; {far}."
     if reading == 1 and not empty:
         far = f"keeps up, {_how_far(furthest)} behind" if furthest.total_lag else "has read everything"
-        return f"{furthest.group} {far}."
+        return f"{shown(furthest.group)} {far}."
     who = (
         f"{_all(reading).capitalize()} groups"
         if not empty

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
+from django.urls import reverse
+
 
 class Copies(Protocol):
     """A partition as the cluster tells it."""
@@ -47,7 +49,7 @@ def short_rows(partitions: Iterable[Copies], *, declared: Collection[str]) -> li
         rows.append(
             ShortRow(
                 topic=first.topic,
-                topic_href=f"/topics/{first.topic}/" if first.topic in declared else "",
+                topic_href=reverse("topics:topic", args=[first.topic]) if first.topic in declared else "",
                 count=len(members),
                 partitions=ranges([part.partition for part in members]),
                 missing=", ".join(map(str, _missing(first))),

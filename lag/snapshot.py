@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from gdsconsole.kafka.cluster import Cluster, read_cluster, topic_ids
+from gdsconsole.kafka.cluster import Cluster, read_cluster, read_topic_ids
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.groups import (
     UNKNOWN_STATE,
@@ -29,6 +29,8 @@ from gdsconsole.kafka.groups import (
     read_log_ranges,
 )
 from gdsconsole.kafka.record_times import Position, RecordTimes
+from gdsconsole.names import bounded
+from lag.models import MAX_GROUP_NAME
 from lag.readings import GroupReading, PartitionReading, Snapshot, TopicEnd, aged, measure
 
 # Each request to the cluster, and all of them together: a tick is 5 s, and a dead broker may cost each
@@ -41,6 +43,8 @@ AGES_BUDGET_S = 0.6
 MOST_AGES = 200
 # Topics that no group reads are measured for their rates alone, while there are not too many.
 MOST_RATE_PARTITIONS = 5_000
+# In place of the id of a topic that could not be read: it has no history.
+UNREAD_ID = ""
 
 
 def take_snapshot(
@@ -69,15 +73,17 @@ def take_snapshot(
     needed = {part for chosen in parts.values() for part in chosen}
     rated = set() if rated_topics is None else _rated(cluster, rated_topics, already=needed)
     topics = {topic for topic, _ in needed | rated}
-    ids = topic_ids(settings, topics, timeout_s=timeout_s())
+    ids, unread = read_topic_ids(settings, topics, timeout_s=timeout_s())
     ranges = read_log_ranges(settings, sorted(needed | rated), timeout_s=timeout_s())
     at = clock()
+    ranges |= {part: LogRange(None, None, None, unread[part[0]]) for part in needed if part[0] in unread}
+    ids |= dict.fromkeys(unread, UNREAD_ID)
     groups = [_group_reading(group, read[group.group], parts[group.group], ranges, ids) for group in listed]
     return Snapshot(
         at=at,
         cluster_id=cluster.cluster_id,
         groups=tuple(_with_ages(groups, ranges, times, at)),
-        topics=_topic_ends(cluster, topics, ranges, ids),
+        topics=_topic_ends(cluster, topics - unread.keys(), ranges, ids),
         incomplete=listing.incomplete,
     )
 
@@ -131,7 +137,7 @@ def _group_reading(
             )
         )
     return GroupReading(
-        group=group.group,
+        group=bounded(group.group, MAX_GROUP_NAME),
         state=group.state if group.state != UNKNOWN_STATE else listed.state,
         members=None if group.members is None else len(group.members),
         partitions=tuple(readings),

@@ -88,12 +88,12 @@ TABLE: dict[str, Row] = {
     "alerts/<int:pk>/story/": Row("/alerts/{alert}/story/", get=VIEWERS),
     "rules/": Row("/rules/", get=VIEWERS),
     "topics/": Row("/topics/", get=VIEWERS),
-    "topics/<str:name>/": Row(f"/topics/{TOPIC}/", get=VIEWERS),
-    "topics/<str:name>/messages/": Row(f"/topics/{TOPIC}/messages/", get=VIEWERS),
-    "topics/<str:name>/messages/<int:partition>/<int:offset>/": Row(
+    "topics/<name:name>/": Row(f"/topics/{TOPIC}/", get=VIEWERS),
+    "topics/<name:name>/messages/": Row(f"/topics/{TOPIC}/messages/", get=VIEWERS),
+    "topics/<name:name>/messages/<int:partition>/<int:offset>/": Row(
         f"/topics/{TOPIC}/messages/0/0/", get=VIEWERS
     ),
-    "topics/<str:name>/messages/<int:partition>/<int:offset>/value/": Row(
+    "topics/<name:name>/messages/<int:partition>/<int:offset>/value/": Row(
         f"/topics/{TOPIC}/messages/0/0/value/", get=VIEWERS
     ),
     "pipelines/": Row("/pipelines/", get=VIEWERS),
@@ -112,7 +112,7 @@ TABLE: dict[str, Row] = {
     ),
     "dlq/runs/<int:pk>/": Row("/dlq/runs/{run}/", get=VIEWERS),
     "lag/": Row("/lag/", get=VIEWERS),
-    "lag/<path:name>/": Row("/lag/gds-alerting/", get=VIEWERS),
+    "lag/<groupname:name>/": Row("/lag/gds-alerting/", get=VIEWERS),
     "brokers/": Row("/brokers/", get=VIEWERS),
     "brokers/partitions/": Row("/brokers/partitions/", get=VIEWERS),
     "audit/": Row("/audit/", get=READERS),

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, cast
-from urllib.parse import quote
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
@@ -17,10 +16,12 @@ from django.core.paginator import Paginator
 from django.db.models import Count, Max, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
+from gdsconsole.names import shown
 from topics import sentences, services
 from topics.filters import ALERT_STATES, ANY, OPEN, AlertFilter, RuleFilter
 from topics.models import OPEN_STATES, Alert, AlertRule, AlertState, Severity, Source
@@ -244,7 +245,8 @@ def _explained_by(alert: Alert) -> dict[str, str] | None:
     """The page of what the console measured itself; a metric's records are on the alert's own page."""
     match alert.rule.source:
         case Source.LAG:
-            return {"title": f"Lag of {alert.subject}", "url": f"/lag/{quote(alert.subject, safe='')}/"}
+            group = alert.labels.get("group", "")
+            return {"title": f"Lag of {shown(group)}", "url": reverse("lag:group", args=[group])}
         case Source.BROKER:
             return {"title": "Brokers", "url": "/brokers/"}
         case Source.PIPELINE:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from gdsconsole.formats import duration
 from gdsconsole.kafka.cluster import Partition
+from gdsconsole.names import shown
 from topics.models import Alert, AlertState
 from topics.services import TopicState
 
@@ -40,7 +41,7 @@ def about_alerts(firing: Firing, *, pending: int, rules: int, now: datetime) -> 
     if firing.worst is None:
         return Sentence(f"{text}. Somebody has {'it' if is_one else 'each of them'}.", "warn")
     age = duration(max(0.0, (now - firing.worst.started_at).total_seconds()))
-    place = f"{firing.worst.rule.name} on {firing.worst.subject}, for {age}"
+    place = f"{firing.worst.rule.name} on {shown(firing.worst.subject)}, for {age}"
     if is_one:
         lead = "Nobody has it:"
     elif firing.unheld == firing.total:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from gdsconsole import names  # noqa: F401  # it brings the converters
 from topics import alert_views, message_views, views
 
 app_name = "topics"
@@ -13,8 +14,10 @@ urlpatterns = [
     path("alerts/<int:pk>/story/", alert_views.alert_story, name="alert-story"),
     path("rules/", alert_views.rules, name="rules"),
     path("topics/", views.topics, name="topics"),
-    path("topics/<str:name>/", views.topic, name="topic"),
-    path("topics/<str:name>/messages/", message_views.messages, name="messages"),
-    path("topics/<str:name>/messages/<int:partition>/<int:offset>/", message_views.message, name="message"),
-    path("topics/<str:name>/messages/<int:partition>/<int:offset>/value/", message_views.value, name="value"),
+    path("topics/<name:name>/", views.topic, name="topic"),
+    path("topics/<name:name>/messages/", message_views.messages, name="messages"),
+    path("topics/<name:name>/messages/<int:partition>/<int:offset>/", message_views.message, name="message"),
+    path(
+        "topics/<name:name>/messages/<int:partition>/<int:offset>/value/", message_views.value, name="value"
+    ),
 ]

@@ -25,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 from gdsconsole.kafka.admin import REQUEST_TIMEOUT_S, admin_client, answers, metadata
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable
+from gdsconsole.kafka.errors import describe as describe_error
 
 T = TypeVar("T")
 
@@ -103,11 +104,25 @@ def topic_ids(
 ) -> dict[str, str]:
     """The id of each of these topics that exists; a topic made anew under its old name has another.
 
-    Raises `KafkaUnavailable` when nobody answered; call after `read_cluster`, which keeps the
-    client from asking a dead broker.
+    Raises `KafkaUnavailable` when one of them could not be read; call after `read_cluster`, which keeps
+    the client from asking a dead broker.
+    """
+    found, unread = read_topic_ids(settings, names, timeout_s=timeout_s)
+    if unread:
+        first = min(unread)
+        raise KafkaUnavailable(settings.bootstrap_servers, f"topic {first}: {unread[first]}")
+    return found
+
+
+def read_topic_ids(
+    settings: ClientSettings, names: Collection[str], *, timeout_s: float = REQUEST_TIMEOUT_S
+) -> tuple[dict[str, str], dict[str, str]]:
+    """As `topic_ids`, and of each topic that exists but could not be read, why.
+
+    Raises `KafkaUnavailable` when nobody answered.
     """
     if not names:
-        return {}
+        return {}, {}
     asked = TopicCollection(sorted(names))
 
     def describe(within_s: float) -> tuple[dict[str, Any], dict[str, KafkaError]]:
@@ -115,12 +130,12 @@ def topic_ids(
         return answers(futures, settings, timeout_s=within_s)
 
     found, failed = _by_controller(settings, describe, timeout_s)
-    missing = {name for name, error in failed.items() if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART}
-    unread = failed.keys() - missing
-    if unread:
-        first = min(unread)
-        raise KafkaUnavailable(settings.bootstrap_servers, f"topic {first}: {failed[first].str()}")
-    return {name: str(topic.topic_id) for name, topic in found.items()}
+    unread = {
+        name: describe_error(error)
+        for name, error in failed.items()
+        if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART
+    }
+    return {name: str(topic.topic_id) for name, topic in found.items()}, unread
 
 
 def under_min_isr(

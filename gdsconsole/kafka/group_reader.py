@@ -18,6 +18,7 @@ import signal
 import struct
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import IO, Any
 
@@ -27,6 +28,7 @@ from confluent_kafka.admin import AdminClient
 
 IDLE_S = 60.0
 _GRACE_S = 1.0
+_MOST_REASON = 200
 _LENGTH = struct.Struct(">I")
 
 # The client's idea of who coordinates a group is wrong, or its connection just broke: a new client
@@ -76,15 +78,47 @@ def read_frame(stream: IO[bytes]) -> bytes | None:
 def read_groups(client: AdminClient, request: Request) -> list[GroupAnswer]:
     """Commits and members of the groups. Commits are asked for first: whoever reads the log ends
     after this answer can't find an end older than a commit."""
-    commits = {
-        group: client.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group)], request_timeout=request.timeout_s
-        )[group]
-        for group in request.groups
-    }
-    described = client.describe_consumer_groups(list(request.groups), request_timeout=request.timeout_s)
-    deadline = time.monotonic() + request.timeout_s + _GRACE_S
-    return [_answer(group, commits[group], described[group], deadline) for group in request.groups]
+    timeout_s = request.timeout_s
+    commits = [_asked(_ask_commits, client, group, timeout_s) for group in request.groups]
+    described = [_asked(_ask_members, client, group, timeout_s) for group in request.groups]
+    deadline = time.monotonic() + timeout_s + _GRACE_S
+    return [
+        _guarded(group, committed, members, deadline)
+        for group, committed, members in zip(request.groups, commits, described, strict=True)
+    ]
+
+
+def _ask_commits(client: AdminClient, group: str, timeout_s: float) -> Future[Any]:
+    asked = [ConsumerGroupTopicPartitions(group)]
+    return client.list_consumer_group_offsets(asked, request_timeout=timeout_s)[group]
+
+
+def _ask_members(client: AdminClient, group: str, timeout_s: float) -> Future[Any]:
+    # One call a group, which is what the client makes of a call for many: so each fails by itself.
+    return client.describe_consumer_groups([group], request_timeout=timeout_s)[group]
+
+
+def _asked(
+    ask: Callable[[AdminClient, str, float], Future[Any]], client: AdminClient, group: str, timeout_s: float
+) -> Future[Any]:
+    """The answer to come; one that has failed already where the client does not even ask.
+
+    It refuses the empty name, which brokers take commits under.
+    """
+    try:
+        return ask(client, group, timeout_s)
+    except Exception as error:
+        refused: Future[Any] = Future()
+        refused.set_exception(error)
+        return refused
+
+
+def _guarded(group: str, commits: Future[Any], described: Future[Any], deadline: float) -> GroupAnswer:
+    """The group's answer: whatever is odd about it is its own answer's error and no other's."""
+    try:
+        return _answer(group, commits, described, deadline)
+    except Exception as error:
+        return GroupAnswer(group, error=f"the answer can't be read: {error!r}"[:_MOST_REASON])
 
 
 def _answer(group: str, commits: Future[Any], described: Future[Any], deadline: float) -> GroupAnswer:
@@ -130,6 +164,8 @@ def _result(future: Future[Any], deadline: float, errors: list[KafkaError]) -> A
     except KafkaException as error:
         cause = error.args[0]
         errors.append(cause if isinstance(cause, KafkaError) else KafkaError(KafkaError._FAIL, str(error)))
+    except Exception as error:
+        errors.append(KafkaError(KafkaError._INVALID_ARG, f"the client can't ask for it: {error}"))
     return None
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -110,7 +111,8 @@ def list_groups(settings: ClientSettings, *, timeout_s: float = REQUEST_TIMEOUT_
                 _STATES.get(listed.state.name, UNKNOWN_STATE) if listed.state else UNKNOWN_STATE,
                 bool(listed.is_simple_consumer_group),
             )
-            for listed in sorted(result.valid or (), key=lambda listed: listed.group_id)
+            # A name ends at its NUL here, so that two may look alike.
+            for _, listed in sorted({listed.group_id: listed for listed in result.valid or ()}.items())
         ),
         incomplete="; ".join(reasons) or None,
     )
@@ -120,25 +122,31 @@ def read_groups(
     settings: ClientSettings, names: Sequence[str], *, timeout_s: float = REQUEST_TIMEOUT_S
 ) -> dict[str, Group]:
     """Commits and members of these groups; a group that couldn't be read says why in `error`."""
-    if not names:
-        return {}
-    read = {name: _unread(name, "not asked") for name in names}
-    waiting = list(names)
+    read = {name: _unread(name, "not asked in time") for name in names}
+    # By how often it was asked for: what ends the reader is asked for again in halves, so that a group
+    # which ends it each time leaves no other one unread.
+    waiting = deque([(list(read), _ATTEMPTS)] if read else [])
     deadline = time.monotonic() + timeout_s
-    for _ in range(_ATTEMPTS):
-        left_s = deadline - time.monotonic()
-        if not waiting or left_s <= 0:
-            break
-        answered = _reader(settings).ask(waiting, timeout_s=left_s)
+    while waiting and (left_s := deadline - time.monotonic()) > 0:
+        asked, tries = waiting.popleft()
+        answered = _reader(settings).ask(asked, timeout_s=left_s)
         if answered is None:
             reason = "the group's coordinator is moving to another broker"
-            read.update({name: _unread(name, reason) for name in waiting})
+            read.update({name: _unread(name, reason) for name in asked})
+            waiting.extend((half, tries - (len(asked) == 1)) for half in _halves(asked) if tries > 1)
             continue
         read.update({got.group: _group(got) for got in answered})
-        waiting = [got.group for got in answered if got.is_stale]
-        if waiting:
+        stale = [got.group for got in answered if got.is_stale]
+        if stale:
             _reader(settings).stop()
+        if stale and tries > 1:
+            waiting.append((stale, tries - 1))
     return read
+
+
+def _halves(names: list[str]) -> list[list[str]]:
+    middle = (len(names) + 1) // 2
+    return [half for half in (names[:middle], names[middle:]) if half]
 
 
 def read_log_ranges(

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.urls import reverse
+
 from gdsconsole import formats
 from gdsconsole.overview.model import BAD, WARN, Lag, Pipeline, Readings, Topic
 from gdsconsole.overview.problems import group_tone, many, of_pipelines
@@ -106,7 +108,7 @@ def _topic(topic: Topic, source: str, mark: str, absent: Sequence[str]) -> Node:
         key=f"topic-{topic.name}",
         title=topic.name,
         mark=mark,
-        href=f"/topics/{topic.name}/",
+        href=reverse("topics:topic", args=[topic.name]),
         note=note,
         tone=BAD if topic.name in absent else "",
         sources=[source],

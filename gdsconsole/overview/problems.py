@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from gdsconsole import formats
+from gdsconsole.names import shown
 from gdsconsole.overview.model import (
     BAD,
     OK,
@@ -39,6 +40,12 @@ class Problem:
     tone: str
     text: str
     href: str
+    begins_with_name: bool = False
+
+    @property
+    def opening(self) -> str:
+        """The clause where it begins the sentence; a name keeps its letters there too."""
+        return self.text if self.begins_with_name else self.text[:1].upper() + self.text[1:]
 
 
 def problems(readings: Readings) -> list[Problem]:
@@ -180,24 +187,31 @@ def of_lag(lag: Lag | None) -> Iterable[Problem]:
         return
     for group in lag.groups:
         if group_tone(group) == BAD:
-            text = f"{group.name} is {_status(group)}{_behind(group, ', {} behind')}"
-            yield Problem(BAD, text, f"/lag/{group.name}/")
+            yield _of_group(BAD, group, f"is {_status(group)}{_behind(group, ', {} behind')}")
     late = [group for group in lag.groups if group_tone(group) == WARN]
     if len(late) > NAMED:
-        text = f"{len(late)} groups are behind, {late[0].name} furthest{_behind(late[0], ' by {}')}"
+        text = f"{len(late)} groups are behind, {shown(late[0].name)} furthest{_behind(late[0], ' by {}')}"
         yield Problem(WARN, text, "/lag/")
     else:
         for group in late:
             if _status(group) == "rewound":
-                text = f"{group.name} was rewound{_behind(group, ', {} behind')}"
+                yield _of_group(WARN, group, f"was rewound{_behind(group, ', {} behind')}")
             else:
-                text = f"{group.name} is behind{_behind(group, ' by {}')}"
-            yield Problem(WARN, text, f"/lag/{group.name}/")
+                yield _of_group(WARN, group, f"is behind{_behind(group, ' by {}')}")
     unknown = [group for group in lag.groups if group_tone(group) == UNKNOWN]
     if len(unknown) == 1:
-        yield Problem(UNKNOWN, f"the lag of {unknown[0].name} is unknown", f"/lag/{unknown[0].name}/")
+        name = unknown[0].name
+        yield Problem(UNKNOWN, f"the lag of {shown(name)} is unknown", _page(name))
     elif unknown:
         yield Problem(UNKNOWN, f"the lag of {len(unknown)} groups is unknown", "/lag/")
+
+
+def _of_group(tone: str, group: Group, what: str) -> Problem:
+    return Problem(tone, f"{shown(group.name)} {what}", _page(group.name), begins_with_name=True)
+
+
+def _page(group: str) -> str:
+    return reverse("lag:group", args=[group])
 
 
 def group_tone(group: Group) -> str:

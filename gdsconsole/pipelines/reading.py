@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.urls import reverse
+
 from gdsconsole.live.history import history, summed
 from gdsconsole.live.snapshots import latest_of
 from gdsconsole.pipelines import services
@@ -207,7 +209,7 @@ def pipeline_view(
         trend_out=trends[1],
         trend_lag=trends[2],
         lag=sample.get("total_lag") if sample else None,
-        lag_page=f"/lag/{row['group']}/" if sample else "/lag/",
+        lag_page=reverse("lag:group", args=[row["group"]]) if sample else reverse("lag:groups"),
         writes=WRITES.get(row["name"], "rows or records"),
         copies=tuple(copies),
         strips=tuple(drawn),

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join, json_script
 from django.utils.safestring import SafeString
 
-from gdsconsole import formats
+from gdsconsole import formats, names
 from gdsconsole.times import from_millis, likely_unit
 
 register = template.Library()
@@ -35,6 +35,7 @@ register.filter("rate", formats.rate)
 register.filter("percent", formats.percent)
 register.filter("bytes", formats.byte_size)
 register.filter("duration", formats.duration)
+register.filter("shown", names.shown)
 
 # What a state's word looks like everywhere: (tone, icon).
 STATES: Mapping[str, tuple[str, str]] = {

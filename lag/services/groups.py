@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from django.db import DataError
 
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable
@@ -19,6 +22,8 @@ from lag.readings import GroupReading, PartitionReading, Snapshot, TopicEnd
 from lag.snapshot import take_snapshot
 from topics.models import Alert, Source, TopicDefinition
 from topics.services import Measurement, record_measurements, resolve_series
+
+logger = logging.getLogger(__name__)
 
 # A rate over more than this says nothing of now.
 LONGEST_RATE_S = 60.0
@@ -46,10 +51,7 @@ def read_lag(
         rated_topics=rated_topics,
     )
     history.refresh(now=now)
-    return snapshot, [
-        _row(reading, judge_group(reading, history.of(reading.group), at=snapshot.at), snapshot.at)
-        for reading in snapshot.groups
-    ]
+    return snapshot, [_judged(reading, history, snapshot.at) for reading in snapshot.groups]
 
 
 def sample_groups(
@@ -67,7 +69,7 @@ def sample_groups(
         return rows
     if snapshot.incomplete is not None:
         missing = known - {row.group for row in rows}
-        rows += [_unknown_row(group, snapshot.incomplete, _at(snapshot)) for group in sorted(missing)]
+        rows += [_unknown_row(group, snapshot.incomplete, _moment(snapshot.at)) for group in sorted(missing)]
     _store(rows, measured=snapshot.groups, now=now)
     if snapshot.incomplete is None:
         _resolve_deleted({row.group for row in rows}, now=now)
@@ -121,15 +123,24 @@ def _declared_topics() -> list[str]:
     return list(TopicDefinition.objects.filter(enabled=True).values_list("name", flat=True))
 
 
-def _at(snapshot: Snapshot) -> datetime:
+def _moment(at: float) -> datetime:
     """The time that all rows of a snapshot share."""
-    return datetime.fromtimestamp(snapshot.at, UTC)
+    return datetime.fromtimestamp(at, UTC)
+
+
+def _judged(reading: GroupReading, history: History, at: float) -> GroupSample:
+    """The group's row; one that says so where the verdict fails, which must not take the others' along."""
+    try:
+        return _row(reading, judge_group(reading, history.of(reading.group), at=at), at)
+    except Exception:
+        logger.exception("no verdict on the consumer group %r", reading.group)
+        return _unknown_row(reading.group, "its reading could not be judged", _moment(at))
 
 
 def _row(reading: GroupReading, verdict: GroupVerdict, at: float) -> GroupSample:
     return GroupSample(
         group=reading.group,
-        sampled_at=datetime.fromtimestamp(at, UTC),
+        sampled_at=_moment(at),
         state=reading.state,
         status=verdict.status,
         reason=verdict.reason[:MAX_REASON],
@@ -175,7 +186,7 @@ def _unknown_row(group: str, reason: str, at: datetime) -> GroupSample:
 
 def _store(rows: Sequence[GroupSample], *, measured: Sequence[GroupReading], now: datetime) -> None:
     """Keep the rows, judge them, and tell pages; a group without a reading is measured as unknown."""
-    GroupSample.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
+    rows = _written(rows)
     readings = {reading.group: reading for reading in measured}
     samples = []
     for row in rows:
@@ -188,9 +199,39 @@ def _store(rows: Sequence[GroupSample], *, measured: Sequence[GroupReading], now
             Measurement(Source.LAG, "consumer_lag_seconds", labels, age_s, row.sampled_at),
         ]
     if samples:
-        record_measurements(samples, now=now)
+        _judge_by_rules(samples, now=now)
     for row in rows:
         publish("lag.sampled", row.group, as_data(row) | {"topics": _lag_by_topic(row)})
+
+
+def _written(rows: Sequence[GroupSample]) -> list[GroupSample]:
+    """Write the rows, and each by itself where the database refuses one; those that were written."""
+    try:
+        GroupSample.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
+    except (DataError, ValueError):
+        return [row for row in rows if _is_written(row)]
+    return list(rows)
+
+
+def _is_written(row: GroupSample) -> bool:
+    try:
+        GroupSample.objects.bulk_create([row], ignore_conflicts=True)
+    except (DataError, ValueError) as error:
+        logger.error("the sample of the consumer group %r is not kept: %s", row.group, error)
+        return False
+    return True
+
+
+def _judge_by_rules(samples: Sequence[Measurement], *, now: datetime) -> None:
+    """Judge all at once, and each group by itself where something odd about one stops them all."""
+    try:
+        record_measurements(samples, now=now)
+    except (DataError, ValueError):
+        for group in dict.fromkeys(sample.labels["group"] for sample in samples):
+            try:
+                record_measurements([one for one in samples if one.labels["group"] == group], now=now)
+            except (DataError, ValueError) as error:
+                logger.error("the lag of the consumer group %r is not judged: %s", group, error)
 
 
 def _lag_by_topic(row: GroupSample) -> dict[str, int | None] | None:

@@ -1,7 +1,7 @@
 // Time-series charts over uPlot: thresholds and events marked, gaps drawn as gaps, one crosshair for the
 // page, colours from the tokens. The data is the JSON inside the figure (docs/design.md).
 import { FORMATS, clock } from "./format.js";
-import { element, whenPresent } from "./dom.js";
+import { element, fieldOf, whenPresent } from "./dom.js";
 
 const charts = new Map();
 const sync = globalThis.uPlot?.sync("page");
@@ -233,7 +233,7 @@ export function feed(type, key, data) {
       charts.delete(figure);
       continue;
     }
-    const fields = chart.spec.series.map((one) => (one.live?.startsWith(`${type}:${key}:`) ? one.live.slice(type.length + key.length + 2) : null));
+    const fields = chart.spec.series.map((one) => fieldOf(one.live, `${type}:${key}:`));
     if (fields.some(Boolean)) chart.append(data.at ?? Date.now() / 1000, fields.map((field) => (field ? data[field] : null)));
   }
 }

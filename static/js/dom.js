@@ -29,5 +29,11 @@ export function element(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** The field in `type:key:field` behind this `type:key:`. Keys may hold colons, so another may begin alike; fields don't. */
+export function fieldOf(address, prefix) {
+  const field = address?.startsWith(prefix) ? address.slice(prefix.length) : "";
+  return field && !field.includes(":") ? field : null;
+}
+
 export const isTyping = (target) =>
   target instanceof Element && target.matches("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");

@@ -3,6 +3,7 @@
 // them. The truth is always what HTTP says: every (re)connection, gap and return to the tab is a
 // "live:sync", and while the socket is down the same happens every few seconds.
 import { feed } from "./charts.js";
+import { fieldOf } from "./dom.js";
 import { FORMATS, age, exact } from "./format.js";
 import { Freshness, show as showStale } from "./freshness.js";
 import { append } from "./sparks.js";
@@ -84,10 +85,12 @@ function setValue(place, value) {
 function setInPlace({ type, key, data }) {
   const name = `${type}:${key}:`;
   for (const place of document.querySelectorAll(`[data-live^="${CSS.escape(name)}"]`)) {
-    setValue(place, at(data, place.dataset.live.slice(name.length)));
+    const field = fieldOf(place.dataset.live, name);
+    if (field !== null) setValue(place, at(data, field));
   }
   for (const spark of document.querySelectorAll(`[data-spark-live^="${CSS.escape(name)}"]`)) {
-    append(spark, at(data, spark.dataset.sparkLive.slice(name.length)));
+    const field = fieldOf(spark.dataset.sparkLive, name);
+    if (field !== null) append(spark, at(data, field));
   }
   feed(type, key, data);
 }

@@ -249,16 +249,16 @@ class TestList:
     def test_names_are_text_and_find_their_page(self, viewer: Client, group_now: GroupNow) -> None:
         hostile = "a/b c?d=<script>alert(1)</script>&é"
         group_now(hostile, **BEHIND)
-        for unaddressable in ("", "two\nlines"):
-            group_now(unaddressable, total_lag=1)
+        for odd in ("", "two\nlines", ".."):
+            group_now(odd, total_lag=1)
         page = viewer.get("/lag/").content.decode()
         assert "<script>alert" not in page
-        assert "(no name)" in page
-        path = reverse("lag:group", args=[hostile])
-        assert f'href="{html.escape(path)}"' in page
-        found = viewer.get(path)
-        assert found.status_code == 200
-        assert "<script>alert" not in found.content.decode()
+        for name, text in ((hostile, html.escape(hostile)), ("", "(no name)"), ("two\nlines", "two␊lines")):
+            path = reverse("lag:group", args=[name])
+            assert f'href="{html.escape(path)}"' in page
+            found = viewer.get(path).content.decode()
+            assert f"<h1>{text}</h1>" in found
+            assert "<script>alert" not in found
 
 
 class TestGroup:

@@ -270,3 +270,21 @@ def test_many(count, noun, expected):
 )
 def test_listed(parts, expected):
     assert listed(parts) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "opening", "path"),
+    [
+        ("left-topic", "stalled", "left-topic is stalled", "/lag/left-topic/"),
+        ("a#b?c%25", "slow", "a#b?c%25 is behind", "/lag/a%23b%3Fc%2525/"),
+        ("..", "rewound", ".. was rewound", "/lag/~Li4/"),
+        ("", "unknown", "The lag of (no name) is unknown", "/lag/~/"),
+    ],
+)
+def test_a_name_keeps_its_letters_and_finds_its_page(name, status, opening, path):
+    (problem,) = of_lag(make_lag(make_group(name, status=status)))
+    assert (problem.opening, problem.href) == (opening, path)
+
+
+def test_other_clauses_begin_like_a_sentence():
+    assert [problem.opening for problem in of_brokers(None)] == ["The brokers are unknown"]

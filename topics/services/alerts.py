@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 
 from gdsconsole.audit import services as audit
 from gdsconsole.live.publish import publish_on_commit
+from gdsconsole.names import NO_NAME
 from topics.ledger import Draft, Key, Ledger, OpenAlert, Sample, Series
 from topics.models import Alert, AlertEvent, AlertRule, AlertState, EventState
 from topics.outbox import alert_changed
@@ -299,8 +300,8 @@ def _record(samples: Sequence[Measurement], now: datetime) -> list[Alert]:
 def subject_of(labels: Mapping[str, str]) -> str:
     """What an alert with these labels is about: its instance, group or broker, else the cluster."""
     for name in ("instance_id", "group", "broker", "topic"):
-        if labels.get(name):
-            return labels[name][:MAX_TAG_VALUE]
+        if name in labels:
+            return labels[name][:MAX_TAG_VALUE] or NO_NAME
     return "cluster"
 
 

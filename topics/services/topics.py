@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.urls import reverse
 
 from gdsconsole.audit import services as audit
 from gdsconsole.audit.models import Outcome
@@ -308,7 +309,7 @@ def _record_applied(outcome: Applied, *, actor: str, now: datetime) -> None:
 
 
 def _page(topic: str) -> str:
-    return f"/topics/{topic}/"
+    return reverse("topics:topic", args=[topic])
 
 
 def _state(

@@ -15,6 +15,7 @@ from gdsconsole import formats
 from gdsconsole.kafka.clients import quiet_client
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from gdsconsole.kafka.record_times import RecordTimes
+from gdsconsole.names import shown
 from gdsconsole.pipelines.connection import kafka_settings
 from lag import services
 from lag.history import History
@@ -64,7 +65,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except DatabaseError as error:
             raise CommandError(f"the database doesn't answer: {error}") from error
-        if wanted and not rows and snapshot.incomplete is None:
+        if wanted is not None and not rows and snapshot.incomplete is None:
             raise CommandError(f"Kafka at {settings.bootstrap_servers} has no consumer group {wanted!r}")
         if options["json"]:
             self.stdout.write(
@@ -72,17 +73,17 @@ class Command(BaseCommand):
             )
         else:
             self._groups(rows)
-            for row in rows if wanted else ():
+            for row in rows if wanted is not None else ():
                 self._partitions(row)
         if snapshot.incomplete is not None:
             raise CommandError(f"groups may be missing: {snapshot.incomplete}")
 
     def _groups(self, rows: Sequence[GroupSample]) -> None:
-        width = max([len("GROUP"), *(len(row.group) for row in rows)])
+        width = max([len("GROUP"), *(len(shown(row.group)) for row in rows)])
         self.stdout.write(f"{'GROUP':<{width}}  STATUS         LAG  {'AGE':>11}   LOST  CONSUMED  STATE")
         for row in rows:
             self.stdout.write(
-                f"{row.group:<{width}}  {row.status:<8} {formats.exact_number(row.total_lag):>9}"
+                f"{shown(row.group):<{width}}  {row.status:<8} {formats.exact_number(row.total_lag):>9}"
                 f"  {formats.duration(row.age_s):>11} {formats.exact_number(row.lost):>6}"
                 f"  {formats.rate(row.consumed_per_s):>8}  {row.state}"
             )

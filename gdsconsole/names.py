@@ -1,0 +1,103 @@
+"""Names that come from outside, in addresses and in sentences.
+
+Kafka takes nearly any text for a consumer group's name: none at all, `..`, a line break. A name is looked
+up as it is, shown so that all of it can be seen, and never written in other letters than its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import unicodedata
+
+from django.urls import register_converter
+
+NO_NAME = "(no name)"
+# What an address writes for a name that can't stand in it as it is. A name of its own may begin so too.
+_MARK = "~"
+# Browsers walk up these segments, however they are encoded.
+_WALKED = frozenset({".", ".."})
+
+
+def shown(name: str) -> str:
+    """The name for people: the empty one in words, characters that don't show as signs of their own."""
+    return "".join(map(_visible, name)) or NO_NAME
+
+
+def bounded(name: str, longest: int) -> str:
+    """The name, or where it is longer its beginning and a digest, which tells it from others like it."""
+    if len(name) <= longest:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{name[: longest - 17]}…{digest}"
+
+
+def in_address(name: str, *, with_slashes: bool) -> str:
+    """What stands for the name in an address: itself, or its UTF-8 in base64 behind a mark."""
+    if _stands_by_itself(name, with_slashes=with_slashes):
+        return name
+    return _MARK + base64.urlsafe_b64encode(name.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+
+
+def from_address(text: str) -> str:
+    """The name that `in_address` wrote. Raises ValueError for what it never writes."""
+    name = text
+    if text.startswith(_MARK):
+        encoded = text[len(_MARK) :]
+        try:
+            name = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True).decode()
+        except binascii.Error as error:
+            raise ValueError(f"{text!r} is no name") from error
+    if "\0" in name:
+        raise ValueError(f"{text!r}: no name holds a NUL")
+    return name
+
+
+class GroupNameConverter:
+    """A consumer group in an address: `/lag/a/b/`, and `/lag/~Li4/` for the group `..`."""
+
+    regex = "(?s:.+)"
+
+    def to_python(self, value: str) -> str:
+        return from_address(value)
+
+    def to_url(self, value: str) -> str:
+        return in_address(value, with_slashes=True)
+
+
+class NameConverter(GroupNameConverter):
+    """A name in one segment of an address; one with a slash is written as what stands for it."""
+
+    regex = "[^/]+"
+
+    def to_url(self, value: str) -> str:
+        return in_address(value, with_slashes=False)
+
+
+register_converter(GroupNameConverter, "groupname")
+register_converter(NameConverter, "name")
+
+
+def _stands_by_itself(name: str, *, with_slashes: bool) -> bool:
+    segments = name.split("/")
+    return not (
+        name.startswith(_MARK)
+        or any(not segment or segment in _WALKED for segment in segments)
+        or (len(segments) > 1 and not with_slashes)
+        # Proxies take these for slashes, or for the end.
+        or "\\" in name
+        or any(unicodedata.category(one) in {"Cc", "Cs", "Zl", "Zp"} for one in name)
+    )
+
+
+def _visible(one: str) -> str:
+    """A control character as its picture, and what turns the direction of text as its number."""
+    code = ord(one)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    category = unicodedata.category(one)
+    turns = unicodedata.bidirectional(one) in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    return f"\\u{code:04x}" if turns or category in {"Cc", "Cs", "Zl", "Zp"} else one
