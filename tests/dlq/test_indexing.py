@@ -94,6 +94,7 @@ def test_a_time_that_is_no_date_is_kept_as_the_number_it_is(client_of: Callable[
     assert "no date: microseconds?" in page
 
 
+@pytest.mark.django_db
 def test_one_published_twice_is_one_row() -> None:
     assert take(arrival(at=0), arrival(at=1)) == 1
     assert take(arrival(at=2)) == 0
