@@ -21,8 +21,10 @@ class PlacesField(forms.CharField):
         for part in (super().to_python(value) or "").split(","):
             found = _PLACE.fullmatch(part)
             if found is not None and int(found[2]) <= LARGEST_OFFSET:
+                if int(found[1]) in places:
+                    raise forms.ValidationError(f"partition {found[1]} is named twice")
                 places[int(found[1])] = int(found[2])
-            elif part:
+            elif part or value:
                 raise forms.ValidationError(f"{part!r} is not partition:offset, such as 0:1200")
         return places
 
@@ -45,6 +47,8 @@ class MessagesForm(forms.Form):
         cleaned: dict[str, Any] = self.cleaned_data
         if cleaned.get("offset") is not None and cleaned.get("partition") is None:
             self.add_error("offset", "an offset is one of a partition: choose the partition too")
+        if cleaned.get("before") and cleaned.get("after"):
+            self.add_error("after", "a page goes on from one place: either before or after")
         return cleaned
 
     @property

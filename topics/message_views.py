@@ -40,8 +40,9 @@ def messages(request: HttpRequest, name: str) -> HttpResponse:
         "partitions": range(definition.partitions),
         "follows": "follow" in request.GET,
     }
-    if not form.problems:
-        context |= _looked_at(_wanted(name, form))
+    if form.problems:
+        return render(request, "topics/messages/list.html", context, status=400)
+    context |= _looked_at(_wanted(name, form))
     template = "topics/messages/_rows.html" if request.htmx else "topics/messages/list.html"  # type: ignore[attr-defined]
     return render(request, template, context)
 

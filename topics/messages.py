@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gdsconsole.formats import exact_number, short_number
@@ -104,7 +104,20 @@ def _look(wanted: Wanted) -> Looked:
         most_records=MOST_SCANNED,
         budget_s=BUDGET_S,
     )
+    found = replace(
+        found,
+        older=_with_unread(found.older, wanted.before, unread),
+        newer=_with_unread(found.newer, wanted.after, unread),
+    )
     return Looked(found, bounds, len(numbers), unread, _note(wanted, bounds))
+
+
+def _with_unread(onward: Places | None, came_from: Places, unread: Collection[int]) -> Places | None:
+    """Where to go on, with the partitions that gave no answer still where they were: without their place
+    the next page would begin them anew."""
+    if onward is None:
+        return None
+    return {**{number: offset for number, offset in came_from.items() if number in unread}, **onward}
 
 
 def contains(text: str) -> Callable[[Record], bool]:

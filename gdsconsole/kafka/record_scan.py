@@ -4,10 +4,15 @@ A scan goes in rounds. In each, every partition gives as many records as every o
 shown is in the order of time whatever partition it came from; the rounds grow until there is enough, or
 until `most_records` or `budget_s` is used up. Where a scan ended is told for each partition, so that the
 next one goes on there: nothing is skipped and nothing shown twice.
+
+Within a partition the order is that of the offsets, whatever the times say. A place is an offset: what was
+shown of a partition must be all that lies before it, or a record with a time of its own comes again on
+every page, or never.
 """
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,14 +55,11 @@ class Found:
     value_bytes: int | None
     headers: int
 
-    @property
-    def order(self) -> tuple[int, int, int]:
-        return (self.written_ms or 0, self.partition, self.offset)
-
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """`found` is in the direction that was looked in: oldest first going on, newest first going back.
+    """`found` is in the direction that was looked in: oldest first going on, newest first going back;
+    of one partition always in the order of its offsets.
 
     `older` and `newer` are where to go back from and on from, for what comes before and behind; None
     where nothing does. `late` are partitions that took too long: what they hold next wasn't seen.
@@ -110,7 +112,7 @@ def scan(
             for number in whole:
                 reached[number] = stretches[number][0 if back else 1]
             each *= 2
-    found.sort(key=lambda line: line.order, reverse=back)
+    found = merged(found, back)
     reached = _drawn_in(reached, found[rows:], back)
     begin, end = (reached, first) if back else (first, reached)
     return Scan(
@@ -121,6 +123,33 @@ def scan(
         newer=end if any(end[number] < limit.end for number, limit in bounds.items()) else None,
         late=late,
     )
+
+
+def merged(lines: Sequence[Found], back: bool) -> list[Found]:
+    """Each partition's lines in the order of their offsets, and of all partitions the one with the oldest
+    time next, or the newest going back."""
+    partitions: dict[int, list[Found]] = {}
+    for line in sorted(lines, key=lambda line: line.offset, reverse=back):
+        partitions.setdefault(line.partition, []).append(line)
+    streams = [list(zip(_turns(stream, back), stream, strict=True)) for stream in partitions.values()]
+    # Only heads are compared, so a stream that isn't in the order of time keeps its own.
+    ordered = heapq.merge(*streams, key=lambda pair: (pair[0], pair[1].partition), reverse=back)
+    return [line for _, line in ordered]
+
+
+def _turns(stream: Sequence[Found], back: bool) -> list[int]:
+    """The time by which each line takes its turn: its own, or the middle one of three neighbours where
+    the order is broken. So a single record whose clock was wrong stands among those around it, and holds
+    up nothing behind it."""
+    times = [line.written_ms or 0 for line in stream]
+    turns = list(times)
+    last = len(times) - 1
+    for at in range(len(times) if last >= 2 else 0):
+        begin = min(max(at - 1, 0), last - 2)
+        around = times[begin : begin + 3]
+        if around != sorted(around, reverse=back):
+            turns[at] = sorted(around)[1]
+    return turns
 
 
 def _next_stretches(

@@ -44,6 +44,9 @@ class TestForm:
             ({"q": "x" * 201}, "q '" + "x" * 201 + "': Ensure this value has at most 200 characters"),
             ({"q": "\0"}, "q '\\x00': Null characters are not allowed."),
             ({"after": "0:1,oops"}, "after '0:1,oops': 'oops' is not partition:offset, such as 0:1200"),
+            ({"after": "0:1,0:2"}, "after '0:1,0:2': partition 0 is named twice"),
+            ({"after": "0:1", "before": "0:1"}, "after '0:1': a page goes on from one place"),
+            ({"before": ","}, "before ',': '' is not partition:offset, such as 0:1200"),
             ({"before": "0:" + "9" * 19}, "before '0:9999999999999999999': '0:9999999999999999999' is not"),
         ],
     )
@@ -295,6 +298,16 @@ def test_a_time_in_microseconds_is_shown_as_it_is_wherever_the_record_is(
         assert "in microseconds it would be 2026-01-15 10:30:00.123 UTC" in page
     assert str(2**62) in listed
     assert "2026-01-15 10:30:00.007 UTC" in listed
+
+
+@pages
+@pytest.mark.parametrize("cursor", ["oops", "0:-1", "0:1,0:2", "0:" + "9" * 40, "9" * 400 + ":0", "0:1\0"])
+@pytest.mark.parametrize("way", ["before", "after"])
+def test_a_cursor_that_no_page_gave_is_refused_with_a_line(operator: Client, way: str, cursor: str) -> None:
+    TopicDefinition.objects.create(name=TOPIC, partitions=3)
+    response = operator.get(PAGE, {way: cursor})
+    assert response.status_code == 400
+    assert f"{way} &#x27;{cursor[:2]}" in text_of(response)
 
 
 @pages
