@@ -30,6 +30,7 @@ OUTBOX: AlertEvents = "outbox"
 TRANSACTIONAL: AlertEvents = "transactional"
 # How the copies of a pipeline share partitions: by the protocol every broker knows, or KIP-848's.
 GroupProtocol = Literal["classic", "consumer"]
+SECRET_CHARACTERS = 32
 STANDARD_MAVEN_REPOSITORY = "https://repo.maven.apache.org/maven2"
 
 
@@ -86,6 +87,7 @@ class Environment:
     sign_in: SignIn
     email: Mapping[str, Any]
     email_url: str
+    audit_keys: tuple[str, ...]
 
 
 def data_directory(environ: Mapping[str, str]) -> Path:
@@ -110,10 +112,10 @@ def load() -> Environment:
 def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environment:
     debug = env.bool("DEBUG", False)
     secret_key = env.str("SECRET_KEY", "")
-    if len(secret_key) < 32:
+    if len(secret_key) < SECRET_CHARACTERS:
         raise WrongEnvironment(
-            "SECRET_KEY is not set or shorter than 32 characters: `manage.py up` makes one and keeps "
-            "it in the data directory; elsewhere set it to a long random value"
+            f"SECRET_KEY is not set or shorter than {SECRET_CHARACTERS} characters: `manage.py up` makes "
+            "one and keeps it in the data directory; elsewhere set it to a long random value"
         )
     database_url = env.str("DATABASE_URL", f"sqlite:///{data_dir / 'console.sqlite3'}")
     scheme = urlsplit(database_url).scheme
@@ -161,7 +163,19 @@ def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environ
         ),
         email=env.dj_email_url("EMAIL_URL", "console://"),
         email_url=env.str("EMAIL_URL", "console://"),
+        audit_keys=_audit_keys(env),
     )
+
+
+def _audit_keys(env: Env) -> tuple[str, ...]:
+    """The secrets that the audit's keys come from, the newest first; empty: SECRET_KEY is it."""
+    named: tuple[str, ...] = tuple(env.list("GDS_AUDIT_KEYS", []))
+    for place, secret in enumerate(named, 1):
+        if len(secret) < SECRET_CHARACTERS:
+            raise WrongEnvironment(
+                f"GDS_AUDIT_KEYS: key {place} of {len(named)} is shorter than {SECRET_CHARACTERS} characters"
+            )
+    return named
 
 
 def _number(env: Env, name: str, default: float, least: float, most: float, *, whole: bool = False) -> float:

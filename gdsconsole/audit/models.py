@@ -38,6 +38,7 @@ class AuditEntry(models.Model):
 
     `number` counts from 1 without gaps. `action` is `area.verb`; `target` is what it was done to, as the
     sentence names it. `details` is JSON text, kept as text so that it stays what the digest was made of.
+    `key` is the id of the key that the digest was made with (`keys.py`).
     """
 
     number = models.BigIntegerField(primary_key=True)
@@ -52,6 +53,7 @@ class AuditEntry(models.Model):
     details = models.TextField(blank=True)
     previous = models.CharField(max_length=64)
     digest = models.CharField(max_length=64)
+    key = models.CharField(max_length=16, blank=True, default="")
 
     objects: ClassVar[models.Manager[AuditEntry]] = EntryQuerySet.as_manager()
 
@@ -95,9 +97,10 @@ class AuditEntry(models.Model):
     def _details(self) -> dict[str, Any]:
         return json.loads(self.details) if self.details else {}
 
-    def computed_digest(self) -> str:
-        """What `digest` must be, if nobody touched the row."""
+    def computed_digest(self, secret: bytes) -> str:
+        """What `digest` must be, if nobody touched the row; `secret` is that of `key`."""
         return chain.digest(
+            secret,
             self.previous,
             {
                 "number": self.number,
@@ -110,6 +113,7 @@ class AuditEntry(models.Model):
                 "reason": self.reason,
                 "outcome": str(self.outcome),
                 "details": self.details,
+                "key": self.key,
             },
         )
 

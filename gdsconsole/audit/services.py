@@ -7,12 +7,14 @@ import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
+from gdsconsole.audit import anchors, keys
 from gdsconsole.audit.models import AuditEntry, AuditHead, Outcome
 from gdsconsole.live.publish import publish_on_commit
 
@@ -51,7 +53,8 @@ def record(
         raise transaction.TransactionManagementError("an audit entry is written in its deed's transaction")
     if _ACTION.fullmatch(action) is None:
         raise ValueError(f"action: {action!r} is not area.verb")
-    head, _ = AuditHead.objects.select_for_update().get_or_create(pk=1)
+    head = _head()
+    key = keys.ring().current
     entry = AuditEntry(
         number=head.number + 1,
         at=now.astimezone(UTC),
@@ -64,14 +67,42 @@ def record(
         outcome=outcome,
         details=_details(changes),
         previous=head.digest,
+        key=key.id,
     )
-    entry.digest = entry.computed_digest()
+    entry.digest = entry.computed_digest(key.secret)
     entry.save(force_insert=True)
     grown = AuditHead.objects.filter(pk=1, number=head.number, digest=head.digest)
     if not grown.update(number=entry.number, digest=entry.digest):
         raise IntegrityError(f"audit entry {entry.number} was added by someone else at the same time")
     publish_on_commit(EVENT, "newest", {"number": entry.number})
+    transaction.on_commit(partial(anchors.append, number=entry.number, digest=entry.digest, now=now))
     return entry
+
+
+def _head() -> AuditHead:
+    """The chain's head, locked until the commit. One that is missing is made from the newest entry: that
+    it was taken away is `verifying`'s to find, and no deed should fail for it."""
+    found = AuditHead.objects.select_for_update().first()
+    if found is None:
+        newest: Any = AuditEntry.objects.order_by("-number").values("number", "digest").first() or {}
+        found, _ = AuditHead.objects.select_for_update().get_or_create(pk=1, defaults=newest)
+    return found
+
+
+def anchor_head(*, now: datetime) -> bool:
+    """Anchor the chain's head where no commit did: of a log that is new here, or after a process was killed.
+
+    A log that isn't the one that was anchored gets no new anchor, which would only say that all is well.
+    """
+    head = AuditHead.objects.first() or AuditHead()
+    last = anchors.newest()
+    if last is not None:
+        if head.number <= last.number:
+            return False
+        if last.number and not AuditEntry.objects.filter(number=last.number, digest=last.digest).exists():
+            log.error("the audit log is not the one that was anchored: `manage.py audit verify` says more")
+            return False
+    return anchors.append(number=head.number, digest=head.digest, now=now)
 
 
 def record_refusal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,11 +50,14 @@ def test_verify(capsys: Any):
     entries = [make_entry() for _ in range(3)]
     verdict = audit("verify", capsys=capsys)
     assert verdict == {
+        "state": "intact",
         "intact": True,
         "entries": 3,
         "number": 3,
         "digest": entries[-1].digest,
+        "anchored": 0,
         "problems": [],
+        "unknown": [],
     }
     assert audit("verify", "--noted", f"2:{entries[1].digest}", capsys=capsys)["intact"]
 
@@ -72,6 +76,22 @@ def test_verify_exits_2_and_says_where(capsys: Any):
     assert (
         "entry 2 was changed after it was written\n3 entries, NOT what was written" in capsys.readouterr().out
     )
+
+
+def test_verify_says_what_it_could_not_know(capsys: Any, settings: Any, tmp_path: Path):
+    settings.GDS_DATA_DIR = tmp_path
+    make_entry()
+    with pytest.raises(SystemExit) as ended:
+        call_command("audit", "verify", "--json")
+    assert ended.value.code == 1
+    verdict = json.loads(capsys.readouterr().out)
+    assert (verdict["state"], verdict["intact"], verdict["anchored"]) == ("unknown", None, None)
+    assert "there is no anchor in" in verdict["unknown"][0]
+    with pytest.raises(SystemExit):
+        call_command("audit", "verify")
+    said = capsys.readouterr().out
+    assert said.startswith("not known: whether entries were cut off at the end")
+    assert "1 entries, as far as can be known what was written; newest 1:" in said
 
 
 @pytest.mark.parametrize(

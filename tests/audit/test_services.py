@@ -9,11 +9,11 @@ import pytest
 from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import Q
 
-from gdsconsole.audit import chain, services
+from gdsconsole.audit import chain, keys, services
 from gdsconsole.audit.models import AuditEntry, AuditHead, Outcome
 from gdsconsole.audit.services import record, record_refusal
 from gdsconsole.audit.verifying import verify
-from tests.audit.making import NOW, make_entry, tamper
+from tests.audit.making import NOW, make_entry
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +23,8 @@ def test_entries_are_numbered_and_chained():
     assert (first.number, first.previous) == (1, chain.START)
     assert (second.number, second.previous) == (2, first.digest)
     stored = AuditEntry.objects.get(number=2)
-    assert stored.computed_digest() == stored.digest == AuditHead.objects.get().digest
+    secret = keys.ring().current.secret
+    assert stored.computed_digest(secret) == stored.digest == AuditHead.objects.get().digest
 
 
 @pytest.mark.django_db(transaction=True)
@@ -159,15 +160,3 @@ def test_the_orm_is_refused_too():
         entry.save()
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         AuditEntry.objects.all().delete()
-
-
-def test_after_the_triggers_were_gone_they_are_told_missing_until_they_are_back():
-    make_entry()
-    tamper("SELECT 1")
-    assert verify().is_intact
-    of_table = " ON audit_auditentry" if connection.vendor == "postgresql" else ""
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP TRIGGER audit_entry_not_updated{of_table}")
-    assert [problem.what for problem in verify().problems] == [
-        "the trigger audit_entry_not_updated is missing"
-    ]

@@ -17,6 +17,9 @@ from tests.postgresql import PostgresqlServer
 # Every file whose subject is SQL by hand, locking, or a conflict between transactions.
 FILES = [
     "tests/audit/test_services.py",
+    "tests/audit/test_tampering.py",
+    "tests/audit/test_triggers.py",
+    "tests/audit/test_triggers_postgresql.py",
     "tests/audit/test_verifying.py",
     "tests/pipelines/test_frozen.py",
     "tests/pipelines/test_leases.py",

@@ -88,7 +88,7 @@ class Command(BaseCommand):
             for process in left:
                 processes.wait_for_exit(process, 5)
         if options["reset"]:
-            _reset(data_dir)
+            _reset(data_dir, of_database=settings.ENVIRONMENT.database_url)
             environment.ensure_secret_key(data_dir, before_settings.given())
             progress.tell(f"threw away the data in {data_dir}")
         environment.check_disk(data_dir)
@@ -153,8 +153,10 @@ class Command(BaseCommand):
             self.stdout.write(f"  {name:<10} {password}")
 
 
-def _reset(data_dir: Path) -> None:
-    for name in (*_DATA, *_FILES):
+def _reset(data_dir: Path, *, of_database: str) -> None:
+    # The audit's keys and anchor are about the database: one elsewhere stays, and they with it.
+    audit = ("audit",) if of_database == f"sqlite:///{data_dir / 'console.sqlite3'}" else ()
+    for name in (*_DATA, *audit, *_FILES):
         path = data_dir / name
         if path.is_dir():
             shutil.rmtree(path)

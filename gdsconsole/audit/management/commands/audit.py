@@ -22,19 +22,28 @@ examples:
   manage.py audit verify
   manage.py audit verify --noted 1204:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
-Note the number and digest that verify prints somewhere else: given back with --noted, they show that not even
-someone who may write the whole database rewrote what was there.
+verify names what it found changed, and says what it could not know: entries are sealed with a key (of
+SECRET_KEY, or GDS_AUDIT_KEYS), and each commit is anchored in audit/ of the data directory, both outside of
+the database. Note the number and digest that verify prints on another machine, too: given back with --noted,
+they show that not even someone who had the key and the data directory rewrote what was there.
 
 JSON:
   list    [{"number", "at", "actor", "action", "sentence", "target", "target_url", "reason", "outcome",
           "changes": {field: [before, after]}, "digest"}], the newest first;
           outcome is done, refused or failed
-  verify  {"intact", "entries", "number", "digest", "problems": [{"number", "what"}]}
-verify exits 0 when the log is intact, 2 when it isn't.
+  verify  {"state", "intact", "entries", "number", "digest", "anchored", "problems": [{"number", "what"}],
+          "unknown": [...]}; state is intact, tampered or unknown, and intact then true, false or null;
+          number is the newest entry's, anchored that of the newest anchor
+verify exits 0 when the log is intact, 2 when it isn't, 1 when that can't be known.
 """
 LISTED = 100
 FILTERS = ("actor", "action", "target", "outcome", "since", "until", "q")
-DIFFERS = 2
+# The state of a verdict: what JSON calls intact, the sentence, the exit code.
+STATES: dict[str, tuple[bool | None, str, int]] = {
+    "intact": (True, "intact", 0),
+    "tampered": (False, "NOT what was written", 2),
+    "unknown": (None, "as far as can be known what was written", 1),
+}
 _NOTED = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 
 
@@ -86,15 +95,19 @@ class Command(BaseCommand):
 
     def _verify(self, options: dict[str, Any]) -> None:
         verdict = verify(noted=_noted(options["noted"]))
+        intact, sentence, code = STATES[verdict.state]
         if options["json"]:
             self.stdout.write(
                 json.dumps(
                     {
-                        "intact": verdict.is_intact,
+                        "state": verdict.state,
+                        "intact": intact,
                         "entries": verdict.entries,
                         "number": verdict.number,
                         "digest": verdict.digest,
+                        "anchored": verdict.anchored,
                         "problems": [{"number": one.number, "what": one.what} for one in verdict.problems],
+                        "unknown": list(verdict.unknown),
                     }
                 )
             )
@@ -103,10 +116,13 @@ class Command(BaseCommand):
                 self.stdout.write(
                     f"entry {problem.number} {problem.what}" if problem.number else problem.what
                 )
-            state = "intact" if verdict.is_intact else "NOT what was written"
-            self.stdout.write(f"{verdict.entries} entries, {state}; newest {verdict.number}:{verdict.digest}")
-        if not verdict.is_intact:
-            sys.exit(DIFFERS)
+            for unknown in verdict.unknown:
+                self.stdout.write(f"not known: {unknown}")
+            self.stdout.write(
+                f"{verdict.entries} entries, {sentence}; newest {verdict.number}:{verdict.digest}"
+            )
+        if code:
+            sys.exit(code)
 
 
 def as_dict(entry: AuditEntry) -> dict[str, Any]:
