@@ -30,6 +30,7 @@ from gdsconsole.kafka.members import open_member
 from gdsconsole.kafka.onward import AfterDelivery, Onward
 from gdsconsole.kafka.runtime import Pipeline
 from gdsconsole.kafka.transactional import in_transactions
+from gdsconsole.pipelines.halt_store import StoredHalts
 from gdsconsole.pipelines.storage import StoredFailures
 from topics.rules import Rule, RuleBook
 from topics.telemetry import Metric, encode_metric
@@ -76,6 +77,7 @@ def forwards(
         step=kind(onward, topic=target, choose=book.beyond),
         dead_letters=None,
         failures=StoredFailures(group),
+        halts=StoredHalts(group),
         identify=lambda topics: catalog.identify(client, topics),
         onward=onward,
     )

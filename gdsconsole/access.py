@@ -16,7 +16,12 @@ APPS = ("topics", "dlq", "lag", "pipelines", "audit", "people")
 
 # Who changes something reads what others changed. Sign-ins and refused attempts are the admins' alone:
 # they tell of accounts, not of the system.
-_OPERATING = ("topics.acknowledge_alert", "pipelines.control_pipeline", "audit.read_entries")
+_OPERATING = (
+    "topics.acknowledge_alert",
+    "pipelines.control_pipeline",
+    "pipelines.decide_halt",
+    "audit.read_entries",
+)
 _REVIEWING = (
     "dlq.change_deadletter",
     "dlq.replay_deadletter",

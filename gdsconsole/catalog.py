@@ -28,6 +28,7 @@ from gdsconsole.kafka.runtime import Pipeline
 from gdsconsole.kafka.steps import PartitionId, Step
 from gdsconsole.kafka.transactional import InTransactions, in_transactions
 from gdsconsole.pipelines.connection import kafka_settings
+from gdsconsole.pipelines.halt_store import StoredHalts
 from gdsconsole.pipelines.storage import StoredFailures, StoredStep, classify_failure, storage
 from topics import naming
 from topics.analytics_step import AnalyticsStep
@@ -155,6 +156,7 @@ def build(spec: PipelineSpec, *, slot: int) -> Pipeline:
         step=StoredStep(step or spec.step()),
         dead_letters=_writer(spec, client, slot),
         failures=StoredFailures(spec.group),
+        halts=StoredHalts(spec.group),
         identify=lambda topics: identify(client, topics),
         classify=classify_failure,
         policies=spec.policies,

@@ -48,6 +48,7 @@ class Sample:
     value: float | None
     at: datetime
     found: Coordinates | None = None
+    reason: str = ""
 
     @property
     def known_value(self) -> float:

@@ -8,9 +8,8 @@ down at that moment, and a rebalance can't wait for them, so placing is retried 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
@@ -18,6 +17,8 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 from gdsconsole.kafka.clients import Source
 from gdsconsole.kafka.errors import FailureKind, kafka_error
 from gdsconsole.kafka.failures import Breaker, BreakerPolicy, Failure, FailureStore, reason_of
+from gdsconsole.kafka.halts import Decision, HaltStore, PartitionHalt
+from gdsconsole.kafka.held import Held, Phase, stop_of
 from gdsconsole.kafka.offsets import OffsetTracker, Place
 from gdsconsole.kafka.steps import PartitionId, Step
 
@@ -32,38 +33,6 @@ Placed = Callable[[Mapping[PartitionId, tuple[int | None, int]]], None]
 OFFSETS_TIMEOUT_S = 2.0
 PLACE_AGAIN_S = 1.0
 SAVE_AGAIN_S = 5.0
-
-
-class Phase(Enum):
-    PLACING = "placing"
-    RUNNING = "running"
-    BACKOFF = "backoff"
-
-
-@dataclass(slots=True)
-class Held:
-    """One partition. Records are wanted from `position` on, while RUNNING."""
-
-    place: Place
-    breaker: Breaker
-    phase: Phase = Phase.PLACING
-    id: PartitionId | None = None
-    position: int = 0
-    # What the step's progress says; a batch's move starts here.
-    stored: int = 0
-    # Records below are handled one by one, because one of them failed for no known reason.
-    suspect_until: int = 0
-    # Offsets at or beyond `position` whose dead letters are safe already.
-    buried: set[int] = field(default_factory=set)
-    # Set when the partition is to be read again from somewhere: what was said of its end is void.
-    rewound: bool = False
-    failure: Failure | None = None
-    wake_at: float = 0.0
-    reason: str = ""
-
-    @property
-    def name(self) -> str:
-        return f"{self.place[0]}-{self.place[1]}"
 
 
 class Assignment:
@@ -82,6 +51,7 @@ class Assignment:
         step: Step[Any],
         offsets: OffsetTracker,
         failures: FailureStore,
+        halts: HaltStore,
         identify: Identify,
         classify: Callable[[BaseException], FailureKind],
         breaker: BreakerPolicy,
@@ -96,6 +66,7 @@ class Assignment:
         self._step = step
         self._offsets = offsets
         self._failures = failures
+        self._halts = halts
         self._identify = identify
         self._classify = classify
         self._breaker = breaker
@@ -213,12 +184,7 @@ class Assignment:
         self._offsets.rewind(held.place)
         held.position = offset
         held.rewound = True
-        try:
-            self._go_to(held, offset)
-        except KafkaException as error:
-            # Where the client reads is unknown now, and records beyond `offset` would be taken for
-            # the next ones. Placing seeks again, until it works.
-            self.place_again([held], reason_of(error))
+        self._seek(held)
 
     def place_again(self, partitions: Iterable[Held], reason: str, *, after_s: float = 0.0) -> None:
         """Drop what is buffered of these and start where the stored progress is by then."""
@@ -232,6 +198,22 @@ class Assignment:
             held.rewound = True
             held.wake_at = self._clock() + after_s
             held.reason = reason
+
+    def stand(self, held: Held) -> None:
+        """Halt the partition at its position; polling goes on for the others."""
+        held.phase, held.wake_at = Phase.HALTED, math.inf
+        held.stop_at = None
+        held.rewound = True
+        held.reason = held.halt.reason if held.halt is not None else ""
+        self._source.pause([TopicPartition(*held.place)])
+        self._seek(held)
+
+    def go_on(self, held: Held) -> None:
+        """Read a halted partition again, from its position."""
+        held.breaker.reset()
+        self._seek(held)
+        if held.phase is Phase.HALTED:
+            self._resume([held])
 
     def start_over(self, held: Held, end: int) -> None:
         """The log ends at `end`, before what was read of it: truncated, or another topic by now."""
@@ -257,6 +239,8 @@ class Assignment:
             held.buried = {offset for offset in held.buried if offset >= next_offset}
         if held.failure is not None and held.failure.offset < next_offset:
             self._forget(held)
+        if held.stop_at is not None and next_offset >= held.stop_at:
+            self.stand(held)
 
     def _resume(self, partitions: list[Held]) -> None:
         for held in partitions:
@@ -294,16 +278,24 @@ class Assignment:
             committed[answer.topic, answer.partition] = answer.offset if answer.offset >= 0 else None
         stored = self._step.assigned(list(ids.values()))
         failures = self._failures.load(list(ids.values()))
+        halts = self._halts.load(list(ids.values()))
         try:
             if self._placed is not None:
                 starts = {ids[at]: (offset, stored.get(ids[at], 0)) for at, offset in committed.items()}
                 self._placed(starts)
             for held in partitions:
                 part = ids[held.place]
+                self._recall(held, part, halts.get(part))
                 self._start(held, part, committed[held.place], stored.get(part, 0), failures.get(part), now)
         except BaseException:
             self._take_back("partitions were not placed")
             raise
+
+    def _recall(self, held: Held, part: PartitionId, stored: PartitionHalt | None) -> None:
+        """What its last owner left, or this one could not store yet."""
+        if held.halt is None or held.halt_is_stored or held.halt.partition != part:
+            held.halt, held.halt_is_stored = stored, stored is not None
+        held.armed = held.halt is None or held.halt.decision is not Decision.DEAD_LETTER
 
     def _start(
         self,
@@ -328,7 +320,10 @@ class Assignment:
             self._forget(held)
         elif failure is not None and failure.kind is FailureKind.UNKNOWN:
             held.suspect_until = failure.offset + 1
-        if held.failure is not None and held.failure.next_try_at > now:
+        held.stop_at = stop_of(held)
+        if held.stop_at == held.position:
+            self.stand(held)
+        elif held.failure is not None and held.failure.next_try_at > now:
             held.phase, held.wake_at = Phase.BACKOFF, held.failure.next_try_at
             held.reason = f"{held.failure.error_type}: {held.failure.error}"
         else:
@@ -340,6 +335,15 @@ class Assignment:
         return self._source.get_watermark_offsets(
             TopicPartition(*held.place), timeout=OFFSETS_TIMEOUT_S, cached=False
         )[0]
+
+    def _seek(self, held: Held) -> None:
+        """Have the client read from the partition's position, by placing it again where it won't."""
+        try:
+            self._go_to(held, held.position)
+        except KafkaException as error:
+            # Where the client reads is unknown now, and records beyond the position would be taken for
+            # the next ones. Placing seeks again, until it works.
+            self.place_again([held], reason_of(error))
 
     def _go_to(self, held: Held, offset: int) -> None:
         """Have the client read from `offset`, whatever it did before; raises KafkaException."""

@@ -187,3 +187,17 @@ def kafka_error(error: KafkaException) -> KafkaError | None:
 def describe(error: KafkaError) -> str:
     """One line for people: librdkafka's text and the code's name."""
     return f"{error.str()} ({error.name()})"
+
+
+def is_fatal(error: KafkaError) -> bool:
+    """Whether the client is of no use any more. Those it hands out as events aren't marked as fatal."""
+    return error.fatal() or error.code() in {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID}
+
+
+def ended_by(error: KafkaError) -> Exception:
+    """What a fatal client error is raised as. The client hides a fenced member's code in the text."""
+    if classify_kafka(error) is FailureKind.FENCED or "fenced" in error.str().lower():
+        return FencedError(describe(error))
+    if KafkaError(KafkaError.UNRELEASED_INSTANCE_ID).str() in error.str():
+        return MemberNotReleased("the group still holds the place of this slot's last copy")
+    return KafkaException(error)

@@ -6,9 +6,10 @@ Times are seconds since the epoch, because a retry that is stored outlives the p
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from enum import Enum
+from typing import Protocol, TypeVar
 
 from gdsconsole.kafka.errors import FailureKind, InvalidMessage
 from gdsconsole.kafka.steps import PartitionId
@@ -103,48 +104,128 @@ def reason_of(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When dead letters of one partition stop the pipeline.
+    """When dead letters stop what they come from: a partition, or a consumer as a whole.
 
     Within `window_s`: more than `max_dead_letters`, or more than `max_ratio` of at least `min_records`
-    records. The minimum lets a small burst of bad records through whatever its share is.
+    records. At any rate, however slow: `max_in_a_row` without one good record in between. The minimums let
+    a small burst of bad records, or the few of a quiet stream, through whatever their share is.
     """
 
     window_s: float = 60.0
     max_dead_letters: int = 10_000
     max_ratio: float = 0.5
-    min_records: int = 1_000
+    min_records: int = 500
+    max_in_a_row: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Records that were handled: how many, how many of them are dead, and how many of the last in a row."""
+
+    records: int
+    dead: int = 0
+    dead_at_end: int = 0
+
+
+class Ground(Enum):
+    """Which of its bounds a breaker found passed."""
+
+    COUNT = "count"
+    RATIO = "ratio"
+    IN_A_ROW = "in a row"
+
+
+# A partition with fewer dead letters than this is not what made a consumer's breaker stop.
+BLAMED_FROM = 10
 
 
 class Breaker:
-    """The last window's records and dead letters of one partition, by second."""
+    """The last window's records and dead letters, by second, and how many of the last are dead."""
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self._policy = policy
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: what was counted is dealt with."""
         self._seconds: deque[tuple[int, int, int]] = deque()
         self._records = 0
         self._dead = 0
+        self._in_a_row = 0
 
-    def observe(self, *, records: int, dead_letters: int, now: float) -> str | None:
-        """Count a batch; the reason to stop, or None."""
+    def observe(self, passed: Passed, now: float) -> tuple[Ground, str] | None:
+        """Count what passed; the ground to stop and its words, or None."""
         second = int(now)
+        counted, dead = passed.records, passed.dead
         if self._seconds and self._seconds[-1][0] == second:
-            _, counted, dead = self._seconds.pop()
-            self._seconds.append((second, counted + records, dead + dead_letters))
+            _, earlier, earlier_dead = self._seconds.pop()
+            counted, dead = counted + earlier, dead + earlier_dead
+        self._seconds.append((second, counted, dead))
+        self._records += passed.records
+        self._dead += passed.dead
+        if passed.dead < passed.records:
+            self._in_a_row = passed.dead_at_end
         else:
-            self._seconds.append((second, records, dead_letters))
-        self._records += records
-        self._dead += dead_letters
-        while self._seconds[0][0] <= now - self._policy.window_s:
+            self._in_a_row += passed.dead
+        self._trim(now)
+        return self._verdict()
+
+    def has_share_in(self, ground: Ground, now: float, *, least: int = 1) -> bool:
+        """Whether what this one counted is such that its consumer stops on this ground."""
+        self._trim(now)
+        if ground is Ground.IN_A_ROW:
+            return self._in_a_row >= least
+        if ground is Ground.RATIO:
+            return self._dead >= least and self._dead > self._policy.max_ratio * self._records
+        return self._dead >= least
+
+    def _trim(self, now: float) -> None:
+        while self._seconds and self._seconds[0][0] <= now - self._policy.window_s:
             _, counted, dead = self._seconds.popleft()
             self._records -= counted
             self._dead -= dead
-        return self._verdict()
 
-    def _verdict(self) -> str | None:
+    def _verdict(self) -> tuple[Ground, str] | None:
         policy = self._policy
         window = f"in {policy.window_s:g} s"
+        if self._in_a_row >= policy.max_in_a_row:
+            return Ground.IN_A_ROW, f"{self._in_a_row} dead letters in a row"
         if self._dead > policy.max_dead_letters:
-            return f"{self._dead} dead letters {window}, more than {policy.max_dead_letters}"
+            text = f"{self._dead} dead letters {window}, more than {policy.max_dead_letters}"
+            return Ground.COUNT, text
         if self._records >= policy.min_records and self._dead > policy.max_ratio * self._records:
-            return f"{self._dead} of {self._records} records {window} were dead letters"
+            return Ground.RATIO, f"{self._dead} of {self._records} records {window} were dead letters"
         return None
+
+
+K = TypeVar("K", bound=Hashable)
+
+
+def judge(
+    *,
+    consumer: Breaker,
+    partitions: Mapping[K, Breaker],
+    passed: Mapping[K, Passed],
+    together: Passed,
+    now: float,
+) -> dict[K, str]:
+    """Which partitions must stop after what passed, and why.
+
+    Each is judged by itself, and all of a consumer's together: poison that is spread over twelve
+    partitions is little in each of them. What stops for all is only the partitions with a share in it.
+    """
+    stopped: dict[K, str] = {}
+    for key, one in passed.items():
+        verdict = partitions[key].observe(one, now)
+        if verdict is not None:
+            stopped[key] = verdict[1]
+    found = consumer.observe(together, now)
+    if found is None:
+        return stopped
+    ground, text = found
+    for least in (BLAMED_FROM, 1):
+        blamed = [key for key, one in partitions.items() if one.has_share_in(ground, now, least=least)]
+        if blamed:
+            break
+    consumer.reset()
+    return dict.fromkeys(blamed, f"{text} over the consumer's partitions") | stopped

@@ -11,24 +11,27 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
-from gdsconsole.kafka.assignment import Assignment, Held, Phase
+from gdsconsole.kafka.assignment import Assignment
 from gdsconsole.kafka.batching import BatchPolicy, offset_of, place_of, stretches
+from gdsconsole.kafka.burying import Burials
 from gdsconsole.kafka.clients import Record
-from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
-from gdsconsole.kafka.dead_letters import DeadLetterContext, Stage, is_for_another
+from gdsconsole.kafka.dead_letters import is_for_another
 from gdsconsole.kafka.decoding import Decoded, Decoder, Undecodable
 from gdsconsole.kafka.errors import DeadLettersNotWritten, FailureKind
 from gdsconsole.kafka.failures import (
     BreakerPolicy,
     Failure,
+    Passed,
     RetryPolicy,
     is_exhausted,
     next_failure,
     reason_of,
 )
+from gdsconsole.kafka.halting import Halting
+from gdsconsole.kafka.halts import MustHalt
+from gdsconsole.kafka.held import Held, Phase
 from gdsconsole.kafka.offsets import OffsetTracker, Place, Stretch
 from gdsconsole.kafka.onward import Onward
 from gdsconsole.kafka.status import Counters
@@ -38,31 +41,33 @@ log = logging.getLogger(__name__)
 
 # How long records that are kept apart may keep the loop from polling.
 CAREFUL_S = 0.5
-DEAD_LETTER_TIMEOUT_S = 5.0
 POSTPONED_S = 1.0
+# Between so many dead letters the breakers look at what passed, so that a large batch of poison is not all
+# dead-lettered before they do.
+DEAD_AT_ONCE = 100
 
 Stretches = Mapping[Place, tuple[int, int]]
-
-
-class Halt(Exception):
-    """The pipeline must stop until a person resumes it; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policies:
     batch: BatchPolicy = field(default_factory=BatchPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)  # of a partition
+    consumer_breaker: BreakerPolicy = field(
+        default_factory=lambda: BreakerPolicy(max_dead_letters=20_000, min_records=1_000)
+    )  # of all partitions of a consumer together
 
 
 @dataclass(slots=True)
 class BatchHandler:
-    """Handles batches for one copy. Every method may raise `Halt`, and no other failure of a record."""
+    """Handles batches for one consumer. No method raises a failure of a record."""
 
     group: str
     decoder: Decoder
     step: Step[Any]
-    dead_letters: DeadLetterWriter | None
+    burials: Burials
+    halting: Halting
     assignment: Assignment
     offsets: OffsetTracker
     counters: Counters
@@ -79,7 +84,7 @@ class BatchHandler:
         plain = True
         for place, (first, _) in found.items():
             held = self.assignment.get(place)
-            if held is None or held.phase is not Phase.RUNNING or first < held.position:
+            if held is None or not held.takes(first) or held.stop_at is not None:
                 plain = False
             elif held.failure is not None or held.suspect_until > first:
                 apart[place] = held
@@ -100,27 +105,48 @@ class BatchHandler:
                 self._one_by_one(held, own)
             elif own:
                 self._together(own, stretches(own, one_topic=None))
+        self._stop_again(found, wanted)
+
+    def skip(self, held: Held, to: int) -> None:
+        """Move a halted partition past records that nobody is to process; raises as a step does."""
+        taken = [self.offsets.take(held.place, to)]
+        stored = self._apply(Batch((), (), {_id(held): (held.stored, to)}), taken)
+        self._done(held, to, stored)
+
+    def _stop_again(self, found: Stretches, wanted: Sequence[Record]) -> None:
+        """Halt what has come to its halt again, though no record is left that stands right before it."""
+        for place, (_, reached) in found.items():
+            held = self.assignment.get(place)
+            if held is None or held.stop_at is None or held.phase is not Phase.RUNNING:
+                continue
+            own = [offset_of(record) for record in wanted if place_of(record) == place]
+            if reached > held.stop_at and (not own or held.position > own[-1]):
+                self.offsets.skip(place, held.stop_at)
+                self.assignment.passed(held, held.stop_at)
 
     def _is_wanted(self, record: Record) -> bool:
         held = self.assignment.get(place_of(record))
-        return held is not None and held.phase is Phase.RUNNING and offset_of(record) >= held.position
+        return held is not None and held.takes(offset_of(record))
 
     def _together(self, records: list[Record], found: Stretches) -> None:
         decoded = self._decode(records)
+        if len(decoded.bad) > DEAD_AT_ONCE:
+            self._in_pieces(records, decoded.bad)
+            return
         parts = [(self._held(place), first, reached) for place, (first, reached) in found.items()]
         taken = [self.offsets.take(held.place, reached) for held, _, reached in parts]
         moves = {_id(held): (held.stored, reached) for held, _, reached in parts}
         try:
-            self._bury(decoded.bad)
+            self.burials.bury(decoded.bad)
             stored = self._apply(Batch(decoded.records, decoded.values, moves), taken)
         except Exception as error:
-            kind = self._kind(error)
+            kind = None if _must_halt(error) else self.classify(error)
             if kind is FailureKind.TRANSIENT:
                 for held, first, _ in parts:
                     self._retry_later(held, self._next_failure(held, first, error, kind))
             elif kind is FailureKind.FENCED:
                 self._reload([held for held, _, _ in parts], error)
-            else:
+            else:  # One by one, the culprit is found, and nothing but its partition halts.
                 log.info("%s looks for the record that fails: %s", self.group, reason_of(error))
                 for held, _, reached in parts:
                     held.suspect_until = reached
@@ -130,7 +156,31 @@ class BatchHandler:
         self.counters.processed += len(decoded.records)
         for held, _, reached in parts:
             self._done(held, reached, stored)
-        self._watch(found, decoded.bad)
+        self._watch(records, found, decoded.bad)
+
+    def _in_pieces(self, records: list[Record], bad: Sequence[Undecodable]) -> None:
+        """A batch that is mostly poison, in parts, of which the breakers may stop every one."""
+        dead = {id(one.record) for one in bad}
+        reached: dict[Place, int] = {}
+        piece: list[Record] = []
+        count = 0
+        for position, record in enumerate(records):
+            piece.append(record)
+            count += id(record) in dead
+            if count < DEAD_AT_ONCE and position < len(records) - 1:
+                continue
+            # A partition that isn't where the last piece left it is read again from where it stands.
+            own = [one for one in piece if self._is_wanted(one) and self._goes_on(one, reached)]
+            if own:
+                found = stretches(own, one_topic=None)
+                self._together(own, found)
+                reached |= {place: end for place, (_, end) in found.items()}
+            piece, count = [], 0
+
+    def _goes_on(self, record: Record, reached: Mapping[Place, int]) -> bool:
+        """Whether its partition is where the last piece left it, or was in none yet."""
+        place = place_of(record)
+        return place not in reached or reached[place] == self._held(place).position
 
     def _one_by_one(self, held: Held, records: Sequence[Record]) -> None:
         """A partition's records each in a batch of its own, so that the culprit's neighbours pass."""
@@ -140,7 +190,7 @@ class BatchHandler:
             if position and time.perf_counter() > deadline:
                 self.assignment.rewind(held, offset_of(record))
                 return
-            if not self._alone(held, record):
+            if not self._alone(held, record) or held.phase is not Phase.RUNNING:
                 return
 
     def _alone(self, held: Held, record: Record) -> bool:
@@ -150,10 +200,13 @@ class BatchHandler:
         taken = [self.offsets.take(held.place, reached)]
         moves = {_id(held): (held.stored, reached)}
         try:
-            self._bury(decoded.bad)
+            self.burials.bury(decoded.bad)
             stored = self._apply(Batch(decoded.records, decoded.values, moves), taken)
         except Exception as error:
-            kind = self._kind(error)
+            if _must_halt(error):
+                self._halt(held, offset, error)
+                return False
+            kind = self.classify(error)
             failure = None
             if kind is FailureKind.FENCED:
                 self._reload([held], error)
@@ -167,7 +220,7 @@ class BatchHandler:
         self.counters.batches += 1
         self.counters.processed += len(decoded.records)
         self._done(held, reached, stored)
-        self._watch({held.place: (offset, reached)}, decoded.bad)
+        self._watch([record], {held.place: (offset, reached)}, decoded.bad)
         return True
 
     def _abandon(
@@ -183,10 +236,10 @@ class BatchHandler:
         offset, reached = offset_of(record), offset_of(record) + 1
         bad = [Undecodable(record, error)]
         try:
-            self._bury(bad, failure, stage="step")
+            self.burials.bury(bad, failure, stage="step")
             stored = self._apply(Batch((), (), moves), taken)
         except Exception as again:
-            kind = self._kind(again)
+            kind = None if _must_halt(again) else self.classify(again)
             if kind is FailureKind.FENCED:
                 self._reload([held], again)
             elif kind is FailureKind.TRANSIENT and failure is not None:
@@ -195,10 +248,10 @@ class BatchHandler:
             elif kind is FailureKind.TRANSIENT:
                 self._retry_later(held, self._next_failure(held, offset, again, kind))
             else:
-                raise Halt(f"can't move past {held.name}@{offset}: {reason_of(again)}") from again
+                self._halt(held, offset, again)
             return False
         self._done(held, reached, stored)
-        self._watch({held.place: (offset, reached)}, bad)
+        self._watch([record], {held.place: (offset, reached)}, bad)
         return True
 
     def _decode(self, records: list[Record]) -> Decoded:
@@ -206,46 +259,6 @@ class BatchHandler:
         if any(map(type(records[0]).headers, records)):
             records = [record for record in records if not is_for_another(record, self.group)]
         return self.decoder(records) if records else Decoded((), ())
-
-    def _bury(
-        self, bad: Sequence[Undecodable], failure: Failure | None = None, *, stage: Stage = "decode"
-    ) -> None:
-        """Dead-letter these and wait until each is safe; raises if one isn't.
-
-        A batch that is tried again doesn't bury its dead twice.
-        """
-        waiting = [one for one in bad if offset_of(one.record) not in self._held_of(one).buried]
-        if not waiting:
-            return
-        if self.dead_letters is None:
-            first = waiting[0]
-            raise Halt(
-                f"{self._held_of(first).name}@{offset_of(first.record)} can't be processed, and {self.group} "
-                f"has no dead letter topic: {reason_of(first.error)}"
-            ) from first.error
-        now = datetime.fromtimestamp(self.clock(), UTC)
-        for one in waiting:
-            context = DeadLetterContext(
-                group=self.group,
-                error=reason_of(one.error),
-                error_type=type(one.error).__name__,
-                attempt=failure.attempt if failure else 1,
-                failed_at=now,
-                first_failed_at=datetime.fromtimestamp(failure.first_failed_at, UTC) if failure else None,
-                topic_id=_id(self._held_of(one)).topic_id,
-                stage=stage,
-            )
-            self.dead_letters.add(one.record, context)
-        try:
-            flushed = self.dead_letters.flush(timeout_s=DEAD_LETTER_TIMEOUT_S)
-        except Exception:
-            # The records come again, and are dead-lettered again; the index counts them once.
-            self.dead_letters.discard()
-            raise
-        for one in waiting:
-            self._held_of(one).buried.add(offset_of(one.record))
-        self.counters.dead_letters += len(waiting)
-        self.counters.parked += flushed.parked
 
     def _apply(self, batch: Batch[Any], taken: Sequence[Stretch]) -> bool:
         """Have the step handle the batch; its stretches are done, or will be when what it sent arrives."""
@@ -267,21 +280,16 @@ class BatchHandler:
             held.stored = reached
         self.assignment.passed(held, reached)
 
-    def _watch(self, found: Stretches, bad: Sequence[Undecodable]) -> None:
-        """Let each partition's breaker see what passed."""
-        now = self.clock()
-        dead: dict[Place, int] = {}
-        for one in bad:
-            place = place_of(one.record)
-            dead[place] = dead.get(place, 0) + 1
-        for place, (first, reached) in found.items():
-            # Gaps in a compacted partition count as good records: close enough for a ratio.
-            verdict = self._held(place).breaker.observe(
-                records=reached - first, dead_letters=dead.get(place, 0), now=now
-            )
-            if verdict is not None:
-                last = f"; the last one: {reason_of(bad[-1].error)}" if bad else ""
-                raise Halt(f"{self._held(place).name}: {verdict}{last}")
+    def _watch(self, records: Sequence[Record], found: Stretches, bad: Sequence[Undecodable]) -> None:
+        """Let the breakers see what passed."""
+        passed, together = _passed(records, found, bad)
+        self.halting.watch(passed, together, reason_of(bad[-1].error) if bad else "")
+
+    def _halt(self, held: Held, offset: int, error: Exception) -> None:
+        self.assignment.rewind(held, offset)
+        reason = reason_of(error)
+        told = isinstance(error, (MustHalt, DeadLettersNotWritten))
+        self.halting.halt(held, reason if told else f"can't move past {held.name}@{offset}: {reason}")
 
     def _next_failure(self, held: Held, offset: int, error: BaseException, kind: FailureKind) -> Failure:
         return next_failure(
@@ -314,25 +322,40 @@ class BatchHandler:
         log.warning("%s drops a batch: %s", self.group, error)
         self.assignment.place_again(partitions, "")
 
-    def _kind(self, error: Exception) -> FailureKind:
-        """The kind of a failure; raises `Halt` for what no retry and no dead letter can mend."""
-        if isinstance(error, Halt):
-            raise error
-        if isinstance(error, DeadLettersNotWritten) and not error.transient:
-            raise Halt(str(error)) from error
-        return self.classify(error)
-
     def _held(self, place: Place) -> Held:
         held = self.assignment.get(place)
         if held is None:
             raise LookupError(f"{place[0]}-{place[1]} isn't assigned")
         return held
 
-    def _held_of(self, one: Undecodable) -> Held:
-        return self._held(place_of(one.record))
-
 
 def _id(held: Held) -> PartitionId:
     if held.id is None:
         raise LookupError(f"{held.name} isn't placed")
     return held.id
+
+
+def _must_halt(error: Exception) -> bool:
+    """Whether neither a retry nor a dead letter can mend it."""
+    return isinstance(error, MustHalt) or (isinstance(error, DeadLettersNotWritten) and not error.transient)
+
+
+def _passed(
+    records: Sequence[Record], found: Stretches, bad: Sequence[Undecodable]
+) -> tuple[Mapping[Place, Passed], Passed]:
+    """What became of the records of each partition, and of all together."""
+    if not bad:
+        # Gaps in a compacted partition count as good records: close enough, where all are.
+        widths = {place: Passed(reached - first) for place, (first, reached) in found.items()}
+        return widths, Passed(len(records))
+    dead = {id(one.record) for one in bad}
+    by_place: dict[Place, list[bool]] = {place: [] for place in found}
+    for record in records:
+        by_place[place_of(record)].append(id(record) in dead)
+    together = [id(record) in dead for record in records]
+    return {place: _counted(each) for place, each in by_place.items()}, _counted(together)
+
+
+def _counted(dead: Sequence[bool]) -> Passed:
+    at_end = next((turn for turn, one in enumerate(reversed(dead)) if not one), len(dead))
+    return Passed(len(dead), sum(dead), at_end)

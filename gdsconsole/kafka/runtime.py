@@ -15,25 +15,29 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from gdsconsole.kafka.assignment import Assignment, Held, Identify, Phase, Placed
+from gdsconsole.kafka.assignment import Assignment, Identify, Placed
 from gdsconsole.kafka.batching import Collector, next_limit, offset_of, place_of
+from gdsconsole.kafka.burying import Burials
 from gdsconsole.kafka.clients import ClientHooks, Record, Source
 from gdsconsole.kafka.commits import AFTER_REFUSAL_S
 from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
 from gdsconsole.kafka.decoding import Decoder
 from gdsconsole.kafka.errors import (
     FailureKind,
-    FencedError,
-    MemberNotReleased,
     classify,
     classify_kafka,
     describe,
+    ended_by,
+    is_fatal,
 )
 from gdsconsole.kafka.failures import FailureStore, reason_of
-from gdsconsole.kafka.handling import BatchHandler, Halt, Policies
+from gdsconsole.kafka.halting import Halting
+from gdsconsole.kafka.halts import HaltStore
+from gdsconsole.kafka.handling import BatchHandler, Policies
+from gdsconsole.kafka.held import Held, Phase
 from gdsconsole.kafka.offsets import OffsetTracker, Place
 from gdsconsole.kafka.onward import NotDelivered, Onward
-from gdsconsole.kafka.status import RATED_OVER_S, Counters, Meter, Snapshot, State
+from gdsconsole.kafka.status import RATED_OVER_S, Counters, Meter, Snapshot, state_of
 from gdsconsole.kafka.steps import PartitionId, Step
 from gdsconsole.kafka.transactional import committer
 
@@ -68,6 +72,7 @@ class Pipeline:
         step: Step[Any],
         dead_letters: DeadLetterWriter | None,
         failures: FailureStore,
+        halts: HaltStore,
         identify: Identify,
         classify: Callable[[BaseException], FailureKind] = classify,
         policies: Policies | None = None,
@@ -108,6 +113,7 @@ class Pipeline:
             step=step,
             offsets=self._offsets,
             failures=failures,
+            halts=halts,
             identify=identify,
             classify=classify,
             breaker=self._policies.breaker,
@@ -118,11 +124,21 @@ class Pipeline:
             forget=self._collector.forget,
             clock=clock,
         )
+        self._halting = Halting(
+            group=group,
+            assignment=self._assignment,
+            offsets=self._offsets,
+            store=halts,
+            policy=self._policies.consumer_breaker,
+            skip=lambda held, to: self._handler.skip(held, to),
+            clock=clock,
+        )
         self._handler = BatchHandler(
             group=group,
             decoder=decoder,
             step=step,
-            dead_letters=dead_letters,
+            burials=Burials(group, dead_letters, self._assignment, self.counters, clock),
+            halting=self._halting,
             assignment=self._assignment,
             offsets=self._offsets,
             counters=self.counters,
@@ -179,12 +195,13 @@ class Pipeline:
         after any of them.
         """
         self._assignment.wake(self._clock())
+        self._halting.turn()
         records = self._collector.collect(self._limit)
         refusal = self._commits.refusal()
-        if refusal is not None and _is_fatal(refusal.error):
+        if refusal is not None and is_fatal(refusal.error):
             self._fatal = refusal.error
         if self._fatal is not None:
-            raise _ended_by(self._fatal)
+            raise ended_by(self._fatal)
         if refusal is not None and refusal.rewinds:
             # Drop what is buffered, and ask again where to start: after an eviction, once the client must
             # have heard of it itself.
@@ -235,13 +252,25 @@ class Pipeline:
         partitions = self._assignment.partitions
         written: int | None = getattr(self._step, "written", None)
         self.counters.rebalances = self._assignment.rebalances
-        waiting = {held.name: held.reason for held in partitions if held.phase is not Phase.RUNNING}
-        state, reason = self._state(waiting, now)
+        halted = {held.name: held.reason for held in partitions if held.phase is Phase.HALTED}
+        idle = {held.name: held.reason for held in partitions if held.phase is not Phase.RUNNING}
+        waiting = {name: reason for name, reason in idle.items() if name not in halted}
+        trouble, since = self._trouble
+        state, reason = state_of(
+            stopped=self.halted,
+            is_draining=self._draining,
+            is_assigned=self._assignment.known,
+            held=len(partitions),
+            halted=halted,
+            waiting=waiting,
+            trouble=trouble if now - since < TROUBLE_S else "",
+        )
         return Snapshot(
             state=state,
             reason=reason,
             partitions=[held.name for held in partitions],
             waiting=waiting,
+            halted=halted,
             counters=self.counters.as_dict(),
             rate_in=self._meter_in.read(self.counters.processed + self.counters.dead_letters, now),
             rate_out=None if written is None else self._meter_out.read(written, now),
@@ -251,18 +280,6 @@ class Pipeline:
             at=now,
         )
 
-    def _state(self, waiting: dict[str, str], now: float) -> tuple[State, str]:
-        trouble, since = self._trouble
-        if self.halted is not None:
-            return State.HALTED, self.halted
-        if self._draining:
-            return State.DRAINING, ""
-        reasons = [f"{name}: {reason}" for name, reason in waiting.items() if reason]
-        if reasons:
-            return State.BACKOFF, reasons[0]
-        recent = trouble if now - since < TROUBLE_S else ""
-        return (State.RUNNING if self._assignment.known else State.STARTING), recent
-
     def _take(self, records: list[Record]) -> None:
         events: list[Record] = []
         if any(map(type(records[0]).error, records)):
@@ -270,15 +287,11 @@ class Pipeline:
             records = [record for record in records if record.error() is None]
             for held in self._assignment.partitions:
                 held.rewound = False
-        try:
-            if records:
-                self._trouble = ("", 0.0)
-                self._handler.handle(records)
-            for event in events:
-                self._on_event(event)
-        except Halt as halt:
-            self.halted = str(halt)
-            log.error("%s halts: %s", self.group, halt)
+        if records:
+            self._trouble = ("", 0.0)
+            self._handler.handle(records)
+        for event in events:
+            self._on_event(event)
 
     def _placed(self, starts: Mapping[PartitionId, tuple[int | None, int]]) -> None:
         """Let the step's side settle what the last owner left, and let go what it sends on for that."""
@@ -294,6 +307,7 @@ class Pipeline:
             self._onward.seal(())
 
     def _before_revocation(self, places: Sequence[Place]) -> None:
+        self._halting.save_all()
         self._finish_onward(REVOKE_TIMEOUT_S)
         self._commits.before_revocation(places)
 
@@ -319,8 +333,8 @@ class Pipeline:
         error = event.error()
         if error is None:
             return
-        if _is_fatal(error):
-            raise _ended_by(error)
+        if is_fatal(error):
+            raise ended_by(error)
         held = self._assignment.get(place_of(event)) if event.topic() else None
         if error.code() == KafkaError._PARTITION_EOF:
             current = held is not None and held.phase is Phase.RUNNING and not held.rewound
@@ -363,7 +377,7 @@ class Pipeline:
             self._assignment.rewind(held, wanted)
 
     def _on_error(self, error: KafkaError) -> None:
-        if _is_fatal(error):
+        if is_fatal(error):
             self._fatal = error
         now = self._clock()
         if now - self._trouble[1] >= TROUBLE_S:
@@ -382,17 +396,3 @@ class Pipeline:
             if self._classify(error) is FailureKind.UNKNOWN:
                 log.exception("%s: the step's tick failed", self.group)
             self._trouble = (f"{type(error).__name__}: {reason_of(error)}", now)
-
-
-def _is_fatal(error: KafkaError) -> bool:
-    """Whether the client is of no use any more. Those it hands out as events aren't marked as fatal."""
-    return error.fatal() or error.code() in {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID}
-
-
-def _ended_by(error: KafkaError) -> Exception:
-    """What a fatal client error is raised as. The client hides a fenced member's code in the text."""
-    if classify_kafka(error) is FailureKind.FENCED or "fenced" in error.str().lower():
-        return FencedError(describe(error))
-    if KafkaError(KafkaError.UNRELEASED_INSTANCE_ID).str() in error.str():
-        return MemberNotReleased("the group still holds the place of this slot's last copy")
-    return KafkaException(error)

@@ -15,7 +15,7 @@ class State(Enum):
     BACKOFF = "backoff"
     """At least one partition waits for its next try."""
     HALTED = "halted"
-    """Stopped for a reason that needs a person."""
+    """All its partitions stand, or the consumer itself stopped, for a reason that needs a person."""
     DRAINING = "draining"
 
 
@@ -45,7 +45,8 @@ class Snapshot:
     state: State
     reason: str
     partitions: Sequence[str]
-    waiting: Mapping[str, str]  # partitions that don't run, and why
+    waiting: Mapping[str, str]  # partitions that don't run, and why; but for the halted ones
+    halted: Mapping[str, str]  # partitions that stand until a person decides, and why
     counters: Mapping[str, int]
     rate_in: float | None  # records a second, over 5 s or the time of two batches
     rate_out: float | None  # what came of them, rows or records a second; None too where nobody counts
@@ -53,6 +54,36 @@ class Snapshot:
     batch_limit: int
     last_commit_at: float | None
     at: float
+
+
+def state_of(
+    *,
+    stopped: str | None,
+    is_draining: bool,
+    is_assigned: bool,
+    held: int,
+    halted: Mapping[str, str],
+    waiting: Mapping[str, str],
+    trouble: str,
+) -> tuple[State, str]:
+    """A consumer's state and the reason, the worst first. Pure.
+
+    `stopped` is why the consumer as a whole stopped, `halted` why some of its `held` partitions stand,
+    `waiting` why others wait, `trouble` what its client complains of.
+    """
+    if stopped is not None:
+        return State.HALTED, stopped
+    if is_draining:
+        return State.DRAINING, ""
+    standing = f"{', '.join(halted)}: {next(iter(halted.values()))}" if halted else ""
+    if halted and len(halted) == held:
+        return State.HALTED, standing
+    reasons = [f"{name}: {reason}" for name, reason in waiting.items() if reason]
+    if reasons:
+        return State.BACKOFF, reasons[0]
+    if halted:
+        return State.RUNNING, f"{len(halted)} of {held} partitions halted: {standing}"
+    return (State.RUNNING if is_assigned else State.STARTING), trouble
 
 
 SHORTEST_S = 1.0

@@ -27,7 +27,10 @@ class Pipeline(models.Model):
     class Meta:
         ordering = ["name"]
         default_permissions = ("view",)
-        permissions = [("control_pipeline", "Can pause, resume and scale pipelines")]
+        permissions = [
+            ("control_pipeline", "Can pause, resume and scale pipelines"),
+            ("decide_halt", "Can skip, or dead-letter, what a halted partition stands at"),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(copies__gte=1), name="pipeline_copies_at_least_one"),
         ]
@@ -144,3 +147,52 @@ class PartitionFailure(models.Model):
 
     def __str__(self) -> str:
         return f"{self.group} {self.topic}-{self.partition}@{self.offset} attempt {self.attempt}"
+
+
+class PartitionHalt(models.Model):
+    """A partition that stands still at `offset`, and what people decided of it.
+
+    Every record below `offset` is handled, and none from there on. The consumer that holds the partition
+    makes the row, carries the decision out, and removes it; people write the decision alone.
+    """
+
+    class Decision(models.TextChoices):
+        RESUME = "resume"
+        DEAD_LETTER = "dead-letter"
+        SKIP = "skip"
+
+    cluster_id = models.CharField(max_length=64)
+    group = models.CharField(max_length=255)
+    topic = models.CharField(max_length=249)
+    topic_id = models.CharField(max_length=64)
+    partition = models.PositiveIntegerField()
+    offset = models.BigIntegerField()
+    reason = models.TextField()
+    halted_at = models.DateTimeField()
+    # "" while it waits for one.
+    decision = models.CharField(max_length=12, choices=Decision, blank=True, default="")
+    skip_to = models.BigIntegerField(null=True, blank=True)
+    decided_by = models.CharField(max_length=160, blank=True, default="")
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["group", "topic", "partition"]
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster_id", "group", "topic", "topic_id", "partition"],
+                name="one_halt_per_partition",
+            ),
+            models.CheckConstraint(
+                condition=Q(decision="skip", skip_to__gte=F("offset"))
+                | (~Q(decision="skip") & Q(skip_to__isnull=True)),
+                name="halt_skips_forward",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.place}@{self.offset}"
+
+    @property
+    def place(self) -> str:
+        return f"{self.topic}-{self.partition}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from gdsconsole.audit import services as audit
+from gdsconsole.pipelines import halts
+from gdsconsole.pipelines.halts import HaltRow
 from gdsconsole.pipelines.leases import is_dead
-from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import PartitionHalt, Pipeline, PipelineCopy
 
 MAX_COPIES = 64
 MAX_REASON = 2_000
@@ -37,15 +40,20 @@ class CopyRow(TypedDict):
 
 
 class PipelineRow(TypedDict):
-    """`since` is when it halted."""
+    """`since` is when it halted; `halted` are the partitions that did, each by itself.
+
+    `is_wanted` says whether its copies should run, though some of its partitions stand.
+    """
 
     name: str
     group: str
     state: str
     reason: str
     since: datetime | None
+    is_wanted: bool
     wanted_copies: int
     copies: list[CopyRow]
+    halted: list[HaltRow]
 
 
 def ensure(*, groups: dict[str, str]) -> None:
@@ -61,8 +69,13 @@ def pause(*, name: str, actor: str, now: datetime) -> Pipeline:
 
 
 def resume(*, name: str, actor: str, now: datetime) -> Pipeline:
-    """Its copies are started again, also when it was halted. Raises UnknownPipeline."""
-    return _change(name, actor, now, "resume", state=Pipeline.State.RUNNING, halted_reason="", halted_at=None)
+    """Its copies are started again, and what halted goes on where it stands. Raises UnknownPipeline."""
+    with transaction.atomic():
+        pipeline = _change(
+            name, actor, now, "resume", state=Pipeline.State.RUNNING, halted_reason="", halted_at=None
+        )
+        halts.resume_all(pipeline=pipeline, actor=actor, now=now)
+    return pipeline
 
 
 def scale(*, name: str, copies: int, actor: str, now: datetime) -> Pipeline:
@@ -98,21 +111,27 @@ def missing_slots(*, now: datetime) -> list[tuple[str, int]]:
 def listing(*, now: datetime) -> list[PipelineRow]:
     """Every pipeline with its wanted copies, and those that are still to stop."""
     rows = []
-    for pipeline in Pipeline.objects.prefetch_related("slots"):
+    pipelines = list(Pipeline.objects.prefetch_related("slots"))
+    halted = halts.by_group(pipeline.group for pipeline in pipelines)
+    for pipeline in pipelines:
         by_slot = {copy.slot: copy for copy in pipeline.slots.all()}
         lingering = [slot for slot, copy in by_slot.items() if slot >= pipeline.copies and copy.is_held(now)]
         slots = sorted({*range(pipeline.copies), *lingering})
         copies = [_copy_row(slot, by_slot.get(slot), now) for slot in slots]
-        state, reason = _state(pipeline, copies)
+        standing = halts.standing(halted[pipeline.group])
+        state, reason = _state(pipeline, copies, standing)
+        halted_at = pipeline.halted_at if pipeline.halted_reason else None
         rows.append(
             PipelineRow(
                 name=pipeline.name,
                 group=pipeline.group,
                 state=state,
                 reason=reason,
-                since=pipeline.halted_at if pipeline.halted_reason else None,
+                since=halted_at or min((one.halted_at for one in standing), default=None),
+                is_wanted=pipeline.is_wanted,
                 wanted_copies=pipeline.copies,
                 copies=copies,
+                halted=[halts.as_row(one) for one in halted[pipeline.group]],
             )
         )
     return rows
@@ -144,12 +163,19 @@ def _copy_row(slot: int, copy: PipelineCopy | None, now: datetime) -> CopyRow:
     )
 
 
-def _state(pipeline: Pipeline, copies: Iterable[CopyRow]) -> tuple[str, str]:
-    """The pipeline's state in one word: what people decided, else its worst copy's."""
+def _state(
+    pipeline: Pipeline, copies: Iterable[CopyRow], standing: Sequence[PartitionHalt]
+) -> tuple[str, str]:
+    """The pipeline's state in one word: what people decided, else its worst copy's.
+
+    Halted is also one of which some partitions stand, though the others go on.
+    """
     if pipeline.halted_reason:
         return "halted", pipeline.halted_reason
     if pipeline.state == Pipeline.State.PAUSED:
         return "paused", ""
+    if standing:
+        return "halted", halts.told(standing)
     rows = list(copies)
     waiting = [row for row in rows if row["state"] == PipelineCopy.State.BACKOFF]
     if waiting:
@@ -162,14 +188,23 @@ def _state(pipeline: Pipeline, copies: Iterable[CopyRow]) -> tuple[str, str]:
     return "running", next((row["reason"] for row in rows if row["reason"]), "")
 
 
-@transaction.atomic
-def _change(name: str, actor: str, now: datetime, verb: str, **fields: Any) -> Pipeline:
-    """Set the fields and record who did; what is so already is left alone."""
+def find(name: str) -> Pipeline:
+    """The pipeline of this name. Raises UnknownPipeline."""
+    return _found(name, Pipeline.objects.all())
+
+
+def _found(name: str, among: QuerySet[Pipeline]) -> Pipeline:
     try:
-        pipeline = Pipeline.objects.select_for_update().get(name=name)
+        return among.get(name=name)
     except Pipeline.DoesNotExist:
         known = ", ".join(Pipeline.objects.values_list("name", flat=True)) or "none yet"
         raise UnknownPipeline(f"there is no pipeline {name!r}; there are: {known}") from None
+
+
+@transaction.atomic
+def _change(name: str, actor: str, now: datetime, verb: str, **fields: Any) -> Pipeline:
+    """Set the fields and record who did; what is so already is left alone."""
+    pipeline = _found(name, Pipeline.objects.select_for_update())
     before = {field: getattr(pipeline, field) for field in fields}
     if before == fields:
         return pipeline

@@ -18,7 +18,7 @@ from gdsconsole.kafka.errors import FencedError, MemberNotReleased
 from gdsconsole.kafka.members import open_member
 from gdsconsole.kafka.runtime import Pipeline
 from tests.integration.test_runtime_on_kafka import committed, ends
-from tests.kafka.steps import Database, MemoryFailures, StoreStep, decode_text, known_as
+from tests.kafka.steps import Database, MemoryFailures, MemoryHalts, StoreStep, decode_text, known_as
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka]
@@ -46,6 +46,7 @@ def copy(
         step=StoreStep(database),
         dead_letters=None,
         failures=MemoryFailures(database),
+        halts=MemoryHalts(database),
         identify=known_as(),
         idle_s=0.05,
     )

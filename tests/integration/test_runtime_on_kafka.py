@@ -21,7 +21,7 @@ from gdsconsole.kafka.runtime import Pipeline
 from gdsconsole.kafka.status import State
 from gdsconsole.kafka.steps import Batch
 from tests.kafka.deleting import delete_before
-from tests.kafka.steps import Database, MemoryFailures, StoreStep, decode_text, known_as
+from tests.kafka.steps import Database, MemoryFailures, MemoryHalts, StoreStep, decode_text, known_as
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka]
@@ -53,6 +53,7 @@ def running(
         step=step,
         dead_letters=writer,
         failures=MemoryFailures(step.database),
+        halts=MemoryHalts(step.database),
         identify=known_as(),
         idle_s=0.1,
         **rest,

@@ -11,7 +11,7 @@ from gdsconsole.kafka.decoding import ValueDecoder
 from gdsconsole.kafka.handling import Policies
 from gdsconsole.kafka.runtime import Pipeline
 from tests.kafka.fake_kafka import FakeBroker, FakeProducer, FakeSource
-from tests.kafka.steps import Database, MemoryFailures, StoreStep, decode_text, known_as
+from tests.kafka.steps import Database, MemoryFailures, MemoryHalts, StoreStep, decode_text, known_as
 
 TOPIC = "gds.metrics.production"
 DLQ = "gds.metrics.dlq"
@@ -32,6 +32,7 @@ class Lab:
         self.producer: FakeProducer
         self.step: Any
         self.failures: MemoryFailures
+        self.halts: MemoryHalts
 
     def start(
         self,
@@ -49,6 +50,7 @@ class Lab:
         self.step = step or StoreStep(self.database)
         self.producer = FakeProducer(self.broker)
         self.failures = failures or MemoryFailures(self.database)
+        self.halts = MemoryHalts(self.database)
         make = writer or self.writer
         opened: list[FakeSource] = []
 
@@ -63,6 +65,7 @@ class Lab:
             step=self.step,
             dead_letters=make(self.producer) if dead_letters else None,
             failures=self.failures,
+            halts=self.halts,
             identify=known_as(**{TOPIC: topic_id}),
             policies=policies,
             onward=onward,

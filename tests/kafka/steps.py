@@ -9,6 +9,7 @@ from typing import Any
 
 from gdsconsole.kafka.errors import FencedError, InvalidMessage
 from gdsconsole.kafka.failures import Failure
+from gdsconsole.kafka.halts import PartitionHalt
 from gdsconsole.kafka.steps import Batch, PartitionId
 
 
@@ -28,6 +29,7 @@ class Database:
     effects: list[str] = field(default_factory=list)
     progress: dict[PartitionId, int] = field(default_factory=dict)
     failures: dict[PartitionId, Failure] = field(default_factory=dict)
+    halts: dict[PartitionId, PartitionHalt] = field(default_factory=dict)
 
 
 @dataclass
@@ -80,6 +82,30 @@ class MemoryFailures:
 
     def clear(self, partition: PartitionId) -> None:
         self.database.failures.pop(partition, None)
+
+
+@dataclass
+class MemoryHalts:
+    """A halt store on the same database. `away` is what every call raises meanwhile."""
+
+    database: Database
+    away: Exception | None = None
+
+    def load(self, partitions: Sequence[PartitionId]) -> dict[PartitionId, PartitionHalt]:
+        self._ask()
+        return {part: self.database.halts[part] for part in partitions if part in self.database.halts}
+
+    def save(self, halt: PartitionHalt) -> None:
+        self._ask()
+        self.database.halts[halt.partition] = halt
+
+    def clear(self, partition: PartitionId) -> None:
+        self._ask()
+        self.database.halts.pop(partition, None)
+
+    def _ask(self) -> None:
+        if self.away is not None:
+            raise self.away
 
 
 def known_as(cluster: str = "cluster-1", **topic_ids: str) -> Callable[[Any], dict[str, tuple[str, str]]]:

@@ -80,7 +80,8 @@ def test_a_pipeline_without_a_dead_letter_topic_halts_at_poison():
     lab.send("bad1")
     lab.start(dead_letters=False)
     lab.turns(2)
-    assert "no dead letter topic" in (lab.pipeline.halted or "")
+    assert "no dead letter topic" in lab.pipeline.snapshot().reason
+    assert lab.pipeline.snapshot().state is State.HALTED
     assert lab.committed() in (None, 0)
 
 

@@ -54,6 +54,7 @@ class Runtime:
             reason="",
             partitions=self.partitions,
             waiting={},
+            halted={},
             counters={"processed": self.turns, "dead_letters": 0},
             rate_in=12.5,
             rate_out=0.5,

@@ -7,13 +7,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.test import Client
 
+from gdsconsole.kafka.halts import PartitionHalt
+from gdsconsole.kafka.steps import PartitionId
 from gdsconsole.pipelines import leases
 from gdsconsole.pipelines import services as pipelines
+from gdsconsole.pipelines.halt_store import StoredHalts
 from gdsconsole.pipelines.leases import Heartbeat, Holder, Lease
 from gdsconsole.pipelines.models import PipelineCopy
 from tests.factories import by
 from topics import seed
-from topics.models import Alert
+from topics.models import Alert, AlertEvent
+from topics.outbox import encode_event
 from topics.services import watch_pipelines
 
 pytestmark = pytest.mark.django_db
@@ -119,3 +123,22 @@ def test_its_alert_leads_to_its_page(operator: Client, lease: Lease) -> None:
     page = operator.get(f"/alerts/{Alert.objects.get().pk}/").content.decode()
     assert '<a href="/pipelines/#pipeline-alerting">Pipeline alerting</a>' in page
     assert "every group" in operator.get("/rules/?source=pipeline").content.decode()
+
+
+def test_halted_partitions_fire_with_their_names_and_the_others_copies_are_still_wanted(lease: Lease) -> None:
+    beat(lease, 0)
+    store = StoredHalts("gds-alerting")
+    for number in (3, 7):
+        part = PartitionId("gds.metrics.production", number, "topic-1", "cluster-1")
+        store.save(PartitionHalt(part, 510, "500 dead letters in a row", NOW.timestamp()))
+    assert watch(1) == {"Pipeline halted": "firing"}
+    alert = Alert.objects.get()
+    assert (alert.last_value, alert.labels) == (2, {"pipeline": "alerting", "group": "gds-alerting"})
+    (event,) = AlertEvent.objects.all()
+    assert event.reason.startswith("partitions 3, 7 of gds.metrics.production; 3 at offset 510: 500 dead")
+    assert event.reason in encode_event(event).decode()
+    gone = leases.TTL.total_seconds() + 1
+    watch(gone)
+    assert watch(gone + 32)["Pipeline copies missing"] == "firing"
+    pipelines.resume(name="alerting", **by())
+    assert watch(gone + 33)["Pipeline halted"] == "resolved"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # An event is left to whoever made it for this long; then the sweep sends it. Longer than a producer
 # tries (`outbox.DELIVERY_TIMEOUT_MS`), so that only a dead sender's events are sent by another.
 LEASE = timedelta(seconds=30)
+MAX_REASON = 200
 _RULE_FIELDS = (
     "id",
     "name",
@@ -58,6 +59,7 @@ class Measurement:
     labels: dict[str, str]
     value: float | None
     at: datetime
+    reason: str = ""  # what the alert that fires for it is told with
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ def store_drafts(
             state=state,
             value=sample.known_value,
             at=sample.at,
+            reason=sample.reason[:MAX_REASON] if state is EventState.FIRING else "",
             leased_until=leased_until,
             **(_source(sample) if in_transactions else {}),
         )
@@ -277,7 +280,12 @@ def _record(samples: Sequence[Measurement], now: datetime) -> list[Alert]:
     rules = rules_in_force(*sources)
     ledger = Ledger(open_alerts(*sources))
     drafts = ledger.draft(
-        Sample(Series(rule, subject_of(sample.labels), sample.labels), sample.value, min(sample.at, now))
+        Sample(
+            Series(rule, subject_of(sample.labels), sample.labels),
+            sample.value,
+            min(sample.at, now),
+            reason=sample.reason,
+        )
         for sample in samples
         for rule in rules
         if (rule.source, rule.metric_name) == (sample.source, sample.name)

@@ -23,22 +23,25 @@ def watch_pipelines(*, now: datetime) -> list[Alert]:
 
 
 def measurements(row: PipelineRow, at: datetime) -> Iterator[Measurement]:
-    """What pipeline rules judge: 1 for a halt, partitions that back off, copies nobody runs. Pure.
+    """What pipeline rules judge: what halted, partitions that back off, copies nobody runs. Pure.
 
-    Of a pipeline that people paused, or that halted, nothing waits and nothing is missing. What waits is
-    unknown while a copy that should run has not said so yet.
+    What halted is 1 for the pipeline as a whole, else how many of its partitions; the reason names them. Of a
+    pipeline that people paused, or that halted as a whole, nothing waits and nothing is missing. What waits
+    is unknown while a copy that should run has not said so yet.
     """
     labels = {"pipeline": row["name"], "group": row["group"]}
-    is_wanted = row["state"] not in {"halted", "paused"}
-    copies = row["copies"][: row["wanted_copies"]] if is_wanted else []
+    copies = row["copies"][: row["wanted_copies"]] if row["is_wanted"] else []
+    standing = sum(not halt["decision"] for halt in row["halted"])
+    is_halted = row["state"] == "halted"
     waiting = [_waiting(copy) for copy in copies]
     values = {
-        HALTED: float(row["state"] == "halted"),
+        HALTED: float(is_halted and (standing or 1)),
         WAITING: None if None in waiting else float(sum(count or 0 for count in waiting)),
         MISSING: float(sum(copy["pid"] is None for copy in copies)),
     }
     for name, value in values.items():
-        yield Measurement(Source.PIPELINE, name, labels, value, at)
+        reason = row["reason"] if name == HALTED and is_halted else ""
+        yield Measurement(Source.PIPELINE, name, labels, value, at, reason)
 
 
 def _waiting(copy: CopyRow) -> int | None:

@@ -1,0 +1,89 @@
+"""Dead-letters what a batch can't have processed, and knows of each record that its letter is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gdsconsole.kafka.assignment import Assignment
+from gdsconsole.kafka.batching import offset_of, place_of
+from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
+from gdsconsole.kafka.dead_letters import DeadLetterContext, Stage
+from gdsconsole.kafka.decoding import Undecodable
+from gdsconsole.kafka.failures import Failure, reason_of
+from gdsconsole.kafka.halts import MustHalt
+from gdsconsole.kafka.held import Held
+from gdsconsole.kafka.status import Counters
+from gdsconsole.kafka.steps import PartitionId
+
+DEAD_LETTER_TIMEOUT_S = 5.0
+
+
+@dataclass(slots=True)
+class Burials:
+    """For one consumer. `writer` is None for a pipeline whose decoder takes everything."""
+
+    group: str
+    writer: DeadLetterWriter | None
+    assignment: Assignment
+    counters: Counters
+    clock: Callable[[], float]
+
+    def bury(
+        self, bad: Sequence[Undecodable], failure: Failure | None = None, *, stage: Stage = "decode"
+    ) -> None:
+        """Dead-letter these and wait until each is safe; raises if one isn't.
+
+        A batch that is tried again doesn't bury its dead twice.
+        """
+        waiting = [one for one in bad if offset_of(one.record) not in self._held(one).buried]
+        if not waiting:
+            return
+        if self.writer is None:
+            first = waiting[0]
+            raise MustHalt(
+                f"{self._held(first).name}@{offset_of(first.record)} can't be processed, and {self.group} "
+                f"has no dead letter topic: {reason_of(first.error)}"
+            ) from first.error
+        self._write(self.writer, waiting, failure, stage)
+        for one in waiting:
+            self._held(one).buried.add(offset_of(one.record))
+        self.counters.dead_letters += len(waiting)
+
+    def _write(
+        self, writer: DeadLetterWriter, waiting: Sequence[Undecodable], failure: Failure | None, stage: Stage
+    ) -> None:
+        now = datetime.fromtimestamp(self.clock(), UTC)
+        for one in waiting:
+            context = DeadLetterContext(
+                group=self.group,
+                error=reason_of(one.error),
+                error_type=type(one.error).__name__,
+                attempt=failure.attempt if failure else 1,
+                failed_at=now,
+                first_failed_at=datetime.fromtimestamp(failure.first_failed_at, UTC) if failure else None,
+                topic_id=self._id(one).topic_id,
+                stage=stage,
+            )
+            writer.add(one.record, context)
+        try:
+            flushed = writer.flush(timeout_s=DEAD_LETTER_TIMEOUT_S)
+        except Exception:
+            # The records come again, and are dead-lettered again; the index counts them once.
+            writer.discard()
+            raise
+        self.counters.parked += flushed.parked
+
+    def _held(self, one: Undecodable) -> Held:
+        place = place_of(one.record)
+        held = self.assignment.get(place)
+        if held is None:
+            raise LookupError(f"{place[0]}-{place[1]} isn't assigned")
+        return held
+
+    def _id(self, one: Undecodable) -> PartitionId:
+        held = self._held(one)
+        if held.id is None:
+            raise LookupError(f"{held.name} isn't placed")
+        return held.id
