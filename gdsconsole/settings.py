@@ -92,6 +92,8 @@ GDS_SESSION_IDLE_S = ENVIRONMENT.sign_in.idle_hours * 3_600
 GDS_TRUSTED_PROXIES = ENVIRONMENT.sign_in.trusted_proxies
 GDS_SOCKETS_PER_USER = ENVIRONMENT.sign_in.sockets_per_user
 
+# Counts wrong passwords and stops looking at them (gdsconsole/people/lockout.py).
+AUTHENTICATION_BACKENDS = ["gdsconsole.people.signing_in.GuardedBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -204,6 +206,11 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 60},
     },
     "settle-replays": {"task": "dlq.settle_replays", "schedule": 10.0, "options": {"expires": 10}},
+    "tell-refused-attempts": {
+        "task": "audit.tell_counts",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "forget-sessions": {
         "task": "people.forget_sessions",
         "schedule": 300.0,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.contrib.auth import views as auth
 from django.urls import include, path
 
 from gdsconsole import views
+from gdsconsole.people.sign_in_views import AdminSignIn, SignIn, SignOut
 
 urlpatterns = [
     path("", views.overview, name="overview"),
@@ -14,8 +14,11 @@ urlpatterns = [
     path("overview/alerts/", views.overview_alerts, name="overview-alerts"),
     path("overview/fleet/", views.overview_fleet, name="overview-fleet"),
     path("frame/", views.frame_state, name="frame"),
-    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("login/", SignIn.as_view(), name="login"),
+    path("logout/", SignOut.as_view(), name="logout"),
+    # The admin's own forms would be further ways in.
+    path("admin/login/", AdminSignIn.as_view()),
+    path("admin/logout/", SignOut.as_view()),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("", include("topics.urls")),

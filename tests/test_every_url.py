@@ -81,6 +81,15 @@ TABLE: dict[str, Row] = {
     # Whoever is signed in is sent on, whatever they send.
     "login/": Row("/login/", get=ALL, post=ALL, put=ALL, other=SIGNED_IN),
     "logout/": Row("/logout/", post=SIGNED_IN),
+    # Who is signed in and not staff is told so.
+    "admin/login/": Row(
+        "/admin/login/",
+        get=frozenset({ANONYMOUS, "admin"}),
+        post=frozenset({ANONYMOUS, "admin"}),
+        put=frozenset({ANONYMOUS, "admin"}),
+        other=frozenset({"admin"}),
+    ),
+    "admin/logout/": Row("/admin/logout/", post=SIGNED_IN),
     "alerts/": Row("/alerts/", get=VIEWERS),
     "alerts/head/": Row("/alerts/head/", get=VIEWERS),
     "alerts/acknowledge/": Row("/alerts/acknowledge/", post=OPERATORS, data={"id": "{alert}"}),

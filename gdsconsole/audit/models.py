@@ -118,6 +118,30 @@ class AuditEntry(models.Model):
         )
 
 
+class RefusalCount(models.Model):
+    """Refused attempts of one name beyond the log's rate (`attempts.py`); no part of the log itself.
+
+    `total` is of all since `since`, `waiting` of those that no entry tells of yet.
+    """
+
+    action = models.CharField(max_length=60)
+    name = models.CharField(max_length=255, blank=True)
+    actor = models.CharField(max_length=160)
+    sentence = models.CharField(max_length=500)
+    target = models.CharField(max_length=255, blank=True)
+    total = models.BigIntegerField()
+    waiting = models.BigIntegerField()
+    since = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["action", "name"], name="audit_one_count")]
+
+    def __str__(self) -> str:
+        return f"{self.total} of {self.action} {self.name}"
+
+
 class AuditHead(models.Model):
     """The chain's newest link, one row. Whoever adds an entry holds it until the commit, so that
     entries are chained in one order; and entries cut off at the end are missed."""

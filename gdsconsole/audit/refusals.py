@@ -11,7 +11,7 @@ from django.shortcuts import resolve_url
 from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
 
-from gdsconsole.audit.services import record_refusal
+from gdsconsole.audit.attempts import record_refusal
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,12 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 
 from gdsconsole.audit import anchors, keys
 from gdsconsole.audit.models import AuditEntry, AuditHead, Outcome
@@ -23,10 +22,6 @@ log = logging.getLogger(__name__)
 EVENT = "audit.recorded"
 MAX_VALUE = 300
 MAX_CHANGES = 50
-# Refused attempts are cheap to make, so only so many of a minute are kept.
-WINDOW = timedelta(minutes=1)
-REFUSED_OF_ONE = 10
-REFUSED_IN_ALL = 60
 _ACTION = re.compile(r"[a-z][a-z-]*\.[a-z][a-z:_-]*")
 
 Changes = Mapping[str, tuple[Any, Any]]
@@ -58,12 +53,12 @@ def record(
     entry = AuditEntry(
         number=head.number + 1,
         at=now.astimezone(UTC),
-        actor=_line(actor, 160),
+        actor=line(actor, 160),
         action=action[:60],
-        sentence=_line(sentence, 500),
-        target=_line(target, 255),
+        sentence=line(sentence, 500),
+        target=line(target, 255),
         target_url=target_url[:300],
-        reason=_line(reason, 500),
+        reason=line(reason, 500),
         outcome=outcome,
         details=_details(changes),
         previous=head.digest,
@@ -105,40 +100,6 @@ def anchor_head(*, now: datetime) -> bool:
     return anchors.append(number=head.number, digest=head.digest, now=now)
 
 
-def record_refusal(
-    *,
-    actor: str,
-    action: str,
-    sentence: str,
-    now: datetime,
-    target: str = "",
-    reason: str = "",
-    counted_by: Q | None = None,
-) -> AuditEntry | None:
-    """Add a refused attempt in a transaction of its own; None where this minute has enough of them.
-
-    `counted_by` says which entries are of the same one; without it, those of the same actor.
-    """
-    recent = AuditEntry.objects.filter(outcome=Outcome.REFUSED, at__gt=now - WINDOW, at__lte=now)
-    of_one = recent.filter(counted_by if counted_by is not None else Q(actor=_line(actor, 160))).count()
-    in_all = recent.count()
-    if of_one >= REFUSED_OF_ONE or in_all >= REFUSED_IN_ALL:
-        log.warning("not recorded, this minute has enough of them: %s %s", actor, sentence)
-        return None
-    if of_one == REFUSED_OF_ONE - 1 or in_all == REFUSED_IN_ALL - 1:
-        reason = f"{reason}; more of them within a minute are not recorded".removeprefix("; ")
-    with transaction.atomic():
-        return record(
-            actor=actor,
-            action=action,
-            sentence=sentence,
-            now=now,
-            target=target,
-            reason=reason,
-            outcome=Outcome.REFUSED,
-        )
-
-
 def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The fields of `after` whose value is another one in `before`."""
     return {name: (before.get(name), value) for name, value in after.items() if before.get(name) != value}
@@ -160,10 +121,10 @@ def _value(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
-    return _line(text, MAX_VALUE)
+    return line(text, MAX_VALUE)
 
 
-def _line(text: str, limit: int) -> str:
+def line(text: str, limit: int) -> str:
     """One printable line of at most so many characters."""
     line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"

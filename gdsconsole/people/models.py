@@ -36,3 +36,38 @@ class Session(models.Model):
 
     def __str__(self) -> str:
         return f"session {self.pk}"
+
+
+class Attempts(models.Model):
+    """Wrong passwords of one account from one network, of a network, or of an account.
+
+    `key` is a keyed digest: what is typed as a name may be a password. `user` is the account's, if there is
+    one of that name. `succeeded_at` is of the last sign-in as this account from this network.
+    """
+
+    class Scope(models.TextChoices):
+        PAIR = "pair", "an account from a network"
+        NETWORK = "network"
+        ACCOUNT = "account"
+
+    scope = models.CharField(max_length=8, choices=Scope)
+    key = models.CharField(max_length=64)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+")
+    network = models.CharField(max_length=50, blank=True)
+    failures = models.PositiveIntegerField(default=0)
+    last_at = models.DateTimeField()
+    locked_until = models.DateTimeField(null=True)
+    succeeded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["scope", "key"], name="people_one_attempts"),
+            models.CheckConstraint(
+                condition=models.Q(scope__in=["pair", "network", "account"]), name="people_scope_known"
+            ),
+        ]
+        indexes = [models.Index(fields=["last_at"], name="people_attempts_last")]
+
+    def __str__(self) -> str:
+        return f"{self.failures} of {self.scope} {self.network}"

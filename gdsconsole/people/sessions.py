@@ -24,7 +24,7 @@ from gdsconsole.live.events import ACCESS_CHANGED
 from gdsconsole.live.publish import publish_on_commit
 from gdsconsole.people.lifetime import Limits, is_over, seen_every
 from gdsconsole.people.models import Session
-from gdsconsole.people.unwaiting import without_waiting
+from gdsconsole.short_waits import waiting_at_most
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class SessionStore(SessionBase):
             return
         known = {name: value for name, value in asdict(self.origin).items() if value}
         try:
-            with without_waiting():
+            with waiting_at_most(0):
                 Session.objects.filter(pk=row.pk, seen_at__lt=now).update(seen_at=now, **known)
         except DatabaseError as error:
             # The next request notes it: the row is older by a few seconds only.

@@ -13,8 +13,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from gdsconsole.audit.actors import NOBODY
-from gdsconsole.audit.services import record, record_refusal
+from gdsconsole.audit.attempts import Kin, record_refusal
+from gdsconsole.audit.services import record
 from gdsconsole.client_address import client_address
+from gdsconsole.people import lockout
 
 SIGN_IN, SIGN_IN_FAILED, SIGN_OUT = "access.sign-in", "access.sign-in-failed", "access.sign-out"
 
@@ -53,15 +55,16 @@ def _failed(*, credentials: dict[str, Any], request: HttpRequest | None = None, 
     # Only the name of an account: people type passwords into the wrong field, and this is kept for good.
     model = get_user_model()
     typed = str(credentials.get(model.USERNAME_FIELD) or "")[:255]
-    known = model._default_manager.filter(**{model.USERNAME_FIELD: typed}).exists()
-    name = typed if known else "an unknown user"
+    known = "\0" not in typed and model._default_manager.filter(**{model.USERNAME_FIELD: typed}).exists()
+    name, target = (typed, typed) if known else ("an unknown user", "")
     record_refusal(
         actor=NOBODY,
         action=SIGN_IN_FAILED,
         sentence=f"could not sign in as {name}{_from(request)}",
         now=timezone.now(),
-        target=typed if known else "",
-        counted_by=Q(action=SIGN_IN_FAILED, target=typed if known else ""),
+        target=target,
+        reason=lockout.reason_of(request),
+        kin=Kin(target, Q(action=SIGN_IN_FAILED, target=target), f"could not sign in as {name}"),
     )
 
 

@@ -9,8 +9,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from gdsconsole.access import sync_roles
+from gdsconsole.audit.attempts import REFUSED_OF_ONE
 from gdsconsole.audit.models import AuditEntry
-from gdsconsole.audit.services import REFUSED_OF_ONE
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.models import Pipeline
 
@@ -49,10 +49,13 @@ def test_a_name_that_is_nobodys_may_be_a_password_and_is_not_kept(client: Client
     assert "horse" not in str(AuditEntry.objects.values().get())
 
 
-def test_guessing_passwords_fills_no_log(client: Client):
+def test_guessing_passwords_fills_no_log_and_is_counted(client: Client):
     for number in range(3 * REFUSED_OF_ONE):
         client.post("/login/", {"username": "viewer", "password": f"guess {number}"})
-    assert AuditEntry.objects.count() == REFUSED_OF_ONE
+    *alone, counted = AuditEntry.objects.order_by("number")
+    assert len(alone) == REFUSED_OF_ONE
+    assert counted.sentence == "could not sign in as viewer, 10 more times"
+    assert counted.changes == {"attempts": (None, 10)}
 
 
 @pytest.fixture
@@ -99,7 +102,8 @@ def test_looking_is_no_attempt_and_nobody_has_no_name(signed_in: Client):
 def test_refused_clicks_fill_no_log(signed_in: Client):
     for _ in range(2 * REFUSED_OF_ONE):
         signed_in.post("/pipelines/alerting/pause/")
-    assert len(refused()) == REFUSED_OF_ONE
+    assert len(refused()) == REFUSED_OF_ONE + 1
+    assert refused()[0] == "tried what they may not, 10 more times"
 
 
 def test_a_log_that_cannot_be_written_refuses_all_the_same(signed_in: Client, monkeypatch: Any, caplog: Any):

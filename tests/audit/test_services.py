@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
 from django.db.models import Q
 
-from gdsconsole.audit import chain, keys, services
-from gdsconsole.audit.models import AuditEntry, AuditHead, Outcome
-from gdsconsole.audit.services import record, record_refusal
+from gdsconsole.audit import attempts, chain, keys, services
+from gdsconsole.audit.attempts import REFUSED_IN_ALL, REFUSED_OF_ONE, Kin, record_refusal
+from gdsconsole.audit.models import AuditEntry, AuditHead, Outcome, RefusalCount
+from gdsconsole.audit.services import record
 from gdsconsole.audit.verifying import verify
 from tests.audit.making import NOW, make_entry
 
@@ -107,25 +109,92 @@ def test_refusals_of_one_are_bounded_and_the_last_says_so():
         )
 
     kept = [entry for entry in (refuse("viewer", n) for n in range(30)) if entry]
-    assert len(kept) == services.REFUSED_OF_ONE
+    assert len(kept) == REFUSED_OF_ONE
     assert kept[0].reason == ""
-    assert kept[-1].reason == "more of them within a minute are not recorded"
+    assert kept[-1].reason == "more of them within a minute are counted"
     assert kept[-1].outcome == Outcome.REFUSED
     assert refuse("outsider", 40) is not None
     assert refuse("viewer", 90) is not None
 
 
 def test_refusals_of_many_are_bounded_together():
-    for number in range(services.REFUSED_IN_ALL + 20):
+    for number in range(REFUSED_IN_ALL + 20):
         record_refusal(
             actor="somebody",
             action="access.sign-in-failed",
             sentence="could not sign in",
             target=f"user-{number}",
             now=NOW,
-            counted_by=Q(target=f"user-{number}"),
+            kin=Kin(f"user-{number}", Q(target=f"user-{number}"), "could not sign in"),
         )
-    assert AuditEntry.objects.count() == services.REFUSED_IN_ALL
+    assert AuditEntry.objects.count() == REFUSED_IN_ALL
+    assert attempts.tell_counts(now=NOW) == 20
+    assert attempts_told() == REFUSED_IN_ALL + 20
+
+
+def attempts_told() -> int:
+    """Of how many refused attempts the log tells, one by one and as numbers."""
+    return sum(
+        entry.changes["attempts"][1] if "attempts" in entry.changes else 1
+        for entry in AuditEntry.objects.filter(outcome=Outcome.REFUSED)
+    )
+
+
+def refuse(actor: str = "viewer", *, second: float = 0) -> AuditEntry | None:
+    return record_refusal(
+        actor=actor,
+        action="access.refused",
+        sentence="tried POST /x/",
+        now=NOW + timedelta(seconds=second),
+    )
+
+
+def test_what_is_no_entry_is_counted_and_told_at_marks():
+    for _ in range(100):
+        refuse()
+    counted = AuditEntry.objects.filter(details__contains="attempts").order_by("number")
+    assert [(one.sentence, one.reason.partition(" since")[0]) for one in counted] == [
+        ("tried what they may not, 10 more times", "20 in all"),
+        ("tried what they may not, 30 more times", "50 in all"),
+        ("tried what they may not, 50 more times", "100 in all"),
+    ]
+    assert attempts_told() == 100
+    assert verify().is_intact
+
+
+def test_what_is_left_of_a_count_is_told_and_then_forgotten():
+    for _ in range(REFUSED_OF_ONE + 1):
+        refuse()
+    assert attempts_told() == REFUSED_OF_ONE
+    assert attempts.tell_counts(now=NOW + timedelta(seconds=30)) == 1
+    assert AuditEntry.objects.latest("number").sentence == "tried what they may not, once more"
+    assert attempts_told() == REFUSED_OF_ONE + 1
+    attempts.tell_counts(now=NOW + timedelta(seconds=61))
+    assert not RefusalCount.objects.exists()
+
+
+def test_a_count_that_could_not_be_noted_is_added_to_the_next(monkeypatch: pytest.MonkeyPatch):
+    """As while SQLite's writer is busy: the attempt doesn't wait, and isn't lost."""
+    for _ in range(REFUSED_OF_ONE):
+        refuse()
+    with monkeypatch.context() as busy:
+
+        def locked(*_: Any, **__: Any) -> None:
+            raise OperationalError("database is locked")
+
+        busy.setattr(RefusalCount.objects, "select_for_update", locked)
+        for _ in range(5):
+            assert refuse() is None
+    refuse()
+    assert RefusalCount.objects.get().waiting == 6
+
+
+@pytest.mark.parametrize(
+    ("total", "expected"),
+    [(1, False), (10, False), (20, True), (25, False), (50, True), (100, True), (200, True), (202, False)],
+)
+def test_marks_are_ones_twos_and_fives(total: int, expected: bool):
+    assert attempts.is_mark(total) is expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Writing to the database without waiting for somebody else who writes."""
+"""Writes that don't wait long for somebody else who writes: SQLite has one writer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from django.db import connection
 
 
 @contextmanager
-def without_waiting() -> Iterator[None]:
-    """A write inside fails at once, as a `DatabaseError`, where it would wait for SQLite's one writer.
+def waiting_at_most(milliseconds: int) -> Iterator[None]:
+    """A write inside fails with a `DatabaseError` where SQLite's writer stays busy for longer than this.
 
     Inside a transaction that has begun to write there is nothing to wait for. PostgreSQL locks rows, and
     these are held for a moment only.
@@ -21,7 +21,7 @@ def without_waiting() -> Iterator[None]:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")
         (usual,) = cursor.fetchone()
-        cursor.execute("PRAGMA busy_timeout = 0")
+        cursor.execute(f"PRAGMA busy_timeout = {int(milliseconds)}")
     try:
         yield
     finally:
