@@ -14,8 +14,18 @@ def main() -> None:
     try:
         before_settings.prepare(sys.argv)
         from django.core.management import execute_from_command_line
+        from django.db import DatabaseError, InterfaceError
 
-        execute_from_command_line(sys.argv)
+        from gdsconsole.outages import outage_of
+
+        try:
+            execute_from_command_line(sys.argv)
+        except (DatabaseError, InterfaceError) as error:
+            # Of a command that isn't the console's own: those name more than this can.
+            outage = outage_of(error)
+            if outage is None:
+                raise
+            sys.exit(f"manage.py: {outage.line}")
     except (CannotStart, WrongEnvironment) as error:
         sys.exit(f"manage.py: {error}")
 

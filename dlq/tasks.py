@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 from dlq.replayer import replay_waiting, waiting_runs
 from gdsconsole.pipelines.connection import kafka_settings
+from gdsconsole.telling import outages_logged
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +22,17 @@ BUDGET_S = 120.0
 @shared_task(name="dlq.replay", time_limit=300)
 def replay() -> None:
     """Send what waits. Asked for when a run is made; needs no argument, because the rows say what."""
-    if replay_waiting(kafka_settings(), budget_s=BUDGET_S):
-        replay.apply_async(retry=False)
+    with outages_logged(log, "replays wait for their schedule"):
+        if replay_waiting(kafka_settings(), budget_s=BUDGET_S):
+            replay.apply_async(retry=False)
 
 
 @shared_task(name="dlq.settle_replays", time_limit=300)
 def settle_replays() -> None:
     """Beat's: take up runs whose worker died, whose cluster was away, or whose message was lost."""
-    if waiting_runs().exists():
-        replay_waiting(kafka_settings(), budget_s=BUDGET_S)
+    with outages_logged(log, "replays wait for the next tick"):
+        if waiting_runs().exists():
+            replay_waiting(kafka_settings(), budget_s=BUDGET_S)
 
 
 def enqueue_replay() -> bool:

@@ -7,10 +7,17 @@ import os
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
+from gdsconsole.memory import bound_heaps
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gdsconsole.settings")
+# Before anything starts a thread.
+bound_heaps()
 # Loads the apps; what follows may import models.
 http = get_asgi_application()
 
 from gdsconsole.live.routing import live_application  # noqa: E402
+from gdsconsole.patience import PAGES, bound_waits  # noqa: E402
+
+bound_waits(PAGES)
 
 application = ProtocolTypeRouter({"http": http, "websocket": live_application})

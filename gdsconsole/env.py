@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from dotenv import dotenv_values
 from environs import Env, EnvError
@@ -94,6 +94,15 @@ def data_directory(environ: Mapping[str, str]) -> Path:
     """GDS_DATA_DIR, by default `var` in the checkout; a relative one is below the checkout."""
     named = Path(environ.get("GDS_DATA_DIR") or "var").expanduser()
     return named if named.is_absolute() else ROOT / named
+
+
+def without_password(url: str) -> str:
+    """The address with its password, if it has one, replaced."""
+    split = urlsplit(url)
+    if split.password is None:
+        return url
+    user, _, host = split.netloc.rpartition("@")
+    return urlunsplit(split._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
 
 
 def load() -> Environment:

@@ -10,16 +10,19 @@ from datetime import datetime
 
 import redis
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from gdsconsole import heartbeat
 from gdsconsole.kafka import cluster
 from gdsconsole.kafka.errors import KafkaUnavailable
+from gdsconsole.outages import outage_of
+from gdsconsole.patience import hurried
 from gdsconsole.pipelines.connection import kafka_settings
-from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import Pipeline, PipelineCopy, WriteProbe
 
 KAFKA_TIMEOUT_S = 3.0
+WRITE_TIMEOUT_MS = 2_000
 # Ticks are 2 s apart; a worker busy with a long task may miss some.
 OLDEST_HEARTBEAT_S = 15.0
 KEPT_FOR_S = 0.5
@@ -42,10 +45,10 @@ def read() -> list[PartReadiness]:
 
 
 def database() -> str:
-    """Raises when the database does not answer."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return "answers"
+    """Raises when the database can't be written: reading alone works on a locked, full or read-only one."""
+    with hurried(WRITE_TIMEOUT_MS):
+        WriteProbe.objects.update_or_create(pk=1, defaults={"written_at": timezone.now()})
+    return "takes writes"
 
 
 def redis_server() -> str:
@@ -113,5 +116,8 @@ def _checked(name: str, check: Callable[[], str]) -> PartReadiness:
         return PartReadiness(name, True, check())
     except NotReady as reason:
         return PartReadiness(name, False, str(reason))
-    except (DatabaseError, redis.RedisError, KafkaUnavailable, OSError):
+    except (DatabaseError, InterfaceError) as error:
+        outage = outage_of(error)
+        return PartReadiness(name, False, f"is {outage.cause.value}" if outage else "refuses a write")
+    except (redis.RedisError, KafkaUnavailable, OSError):
         return PartReadiness(name, False, "does not answer")

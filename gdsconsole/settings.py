@@ -41,6 +41,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "gdsconsole.isolation.Isolation",
     "django.middleware.security.SecurityMiddleware",
+    "gdsconsole.unavailable.DatabaseTold",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gdsconsole.freshness.NothingKept",
     "csp.middleware.CSPMiddleware",
@@ -83,6 +84,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 10,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
+else:
+    # A server that is gone without a word is told within seconds; the address may say otherwise.
+    DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Rows of the database, so that a log-out ends a session wherever its cookie was copied to. They are written
 # when somebody logs in or out, not by requests that only read: docs/decisions/0002-sessions.md.

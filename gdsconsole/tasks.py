@@ -7,6 +7,7 @@ reconciler sends another.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from typing import Any
@@ -17,11 +18,14 @@ from kombu.exceptions import ChannelError
 
 from gdsconsole import catalog
 from gdsconsole.live.publish import flush
+from gdsconsole.patience import PIPELINES, bound_waits
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.copies import utc_now
 from gdsconsole.pipelines.draining import SharedFlag, stop_signals
-from gdsconsole.pipelines.storage import bound_waits
 from gdsconsole.running import run_copy
+from gdsconsole.telling import outages_logged
+
+log = logging.getLogger(__name__)
 
 QUEUE = "pipelines"
 # Longer than a busy worker takes to pick a task up, short enough that a stale one is never run.
@@ -57,7 +61,7 @@ def run_pipeline(name: str, slot: int) -> str:
             # Nobody would wait for this child, or ever tell it to stop.
             return "" if os.getppid() == parent else "the worker is gone"
 
-        bound_waits()
+        bound_waits(PIPELINES)
         ran = run_copy(name, slot, stop=stop)
     flush()
     return ran.ended.value if ran is not None and ran.ended is not None else "held"
@@ -70,6 +74,12 @@ def reconcile_pipelines() -> int:
     Sending one too many does no harm: it finds the slot held. Only a queue that nobody reads is kept
     from growing.
     """
+    with outages_logged(log, "no consumer is started"):
+        return _reconcile()
+    return 0
+
+
+def _reconcile() -> int:
     services.ensure(groups=catalog.groups())
     missing = [slot for slot in services.missing_slots(now=utc_now()) if slot[0] in catalog.CATALOG]
     if not missing or _queued() >= len(missing):

@@ -8,6 +8,8 @@ from django.urls import include, path
 from gdsconsole import views
 from gdsconsole.people.sign_in_views import AdminSignIn, SignIn, SignOut
 
+handler500 = "gdsconsole.unavailable.server_error"
+
 urlpatterns = [
     path("", views.overview, name="overview"),
     path("overview/state/", views.overview_state, name="overview-state"),

@@ -7,11 +7,11 @@ from functools import cache
 
 from celery import shared_task
 from django.conf import settings
-from django.db import DatabaseError
 from django.utils import timezone
 
 from gdsconsole.kafka.record_times import RecordTimes
 from gdsconsole.pipelines.connection import kafka_settings
+from gdsconsole.telling import outages_logged
 from lag import services
 from lag.history import History
 from lag.ticks import tick
@@ -30,14 +30,12 @@ def sample_lag() -> int | None:
     with tick("groups", every_s=EVERY_S, longest_s=TIME_LIMIT_S) as is_mine:
         if not is_mine:
             return None
-        try:
+        with outages_logged(logger, "no sample of consumer groups"):
             rows = services.sample_groups(
                 settings=kafka_settings(), times=_times(), history=_history(), now=timezone.now()
             )
-        except DatabaseError as error:
-            logger.warning("no sample of consumer groups: the database does not answer: %s", error)
-            return None
-        return len(rows)
+            return len(rows)
+        return None
 
 
 @shared_task(name="lag.sample_brokers", ignore_result=True, time_limit=TIME_LIMIT_S)
@@ -46,22 +44,22 @@ def sample_brokers() -> int | None:
     with tick("brokers", every_s=EVERY_S, longest_s=TIME_LIMIT_S) as is_mine:
         if not is_mine:
             return None
-        try:
+        with outages_logged(logger, "no sample of brokers"):
             sample = services.sample_brokers(
                 settings=kafka_settings(),
                 metrics_urls=settings.KAFKA_BROKER_METRICS_URLS,
                 now=timezone.now(),
             )
-        except DatabaseError as error:
-            logger.warning("no sample of brokers: the database does not answer: %s", error)
-            return None
-        return sample.live
+            return sample.live
+        return None
 
 
 @shared_task(name="lag.prune_samples", ignore_result=True, time_limit=120)
 def prune_samples() -> int:
     """Keep what is stored within its bounds."""
-    return services.prune_samples(now=timezone.now())
+    with outages_logged(logger, "no old sample is pruned"):
+        return services.prune_samples(now=timezone.now())
+    return 0
 
 
 # Kept between ticks by the worker's child that made them, never by its parent.

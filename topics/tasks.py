@@ -6,10 +6,10 @@ import logging
 
 from celery import shared_task
 from django.conf import settings
-from django.db import DatabaseError
 from django.utils import timezone
 
 from gdsconsole.kafka.errors import KafkaUnavailable
+from gdsconsole.telling import outages_logged
 from topics import services
 from topics.outbox import EventSender, sweep
 from topics.retention import forget_old
@@ -24,33 +24,35 @@ _sender = EventSender()  # connects at its first event, inside the worker's chil
 def publish_alert_events() -> int:
     """Send what no pipeline sent, and close alerts whose rule no longer watches them."""
     now = timezone.now()
-    services.resolve_uncovered(now=now)
-    return sweep(sender=_sender, now=now, lease=services.LEASE)
+    with outages_logged(LOG, "no alert event is swept up"):
+        services.resolve_uncovered(now=now)
+        return sweep(sender=_sender, now=now, lease=services.LEASE)
+    return 0
 
 
 @shared_task(name="topics.watch_pipelines", ignore_result=True, time_limit=30)
 def watch_pipelines() -> None:
     """Raise and resolve the alerts of the pipelines themselves; an outage leaves them to the next tick."""
-    try:
+    with outages_logged(LOG, "pipelines are not judged"):
         services.watch_pipelines(now=timezone.now())
-    except DatabaseError as error:
-        LOG.warning("pipelines are not judged: the database does not answer: %s", error)
 
 
 @shared_task(name="topics.compare_topics", ignore_result=True, time_limit=60)
 def compare_topics() -> None:
     """Tell pages how the declared topics stand; what can't be read grows old on them, and is unknown then."""
     try:
-        services.compare_topics()
+        with outages_logged(LOG, "topics are not compared"):
+            services.compare_topics()
     except KafkaUnavailable as error:
         LOG.warning("topics are not compared: the cluster does not answer: %s", error)
-    except DatabaseError as error:
-        LOG.warning("topics are not compared: the database does not answer: %s", error)
 
 
 @shared_task(name="topics.forget_old_metrics", ignore_result=True, time_limit=120)
 def forget_old_metrics() -> None:
     """Keep the warehouse within its retention; what doesn't fit into one run is the next one's."""
-    done = forget_old(now=timezone.now(), kept=settings.GDS_WAREHOUSE, budget_s=FORGET_FOR_S)
-    if not done.is_done:
-        LOG.warning("the warehouse's retention is behind: %s in %.0f s, and more is due", done, FORGET_FOR_S)
+    with outages_logged(LOG, "nothing old is forgotten"):
+        done = forget_old(now=timezone.now(), kept=settings.GDS_WAREHOUSE, budget_s=FORGET_FOR_S)
+        if not done.is_done:
+            LOG.warning(
+                "the warehouse's retention is behind: %s in %.0f s, and more is due", done, FORGET_FOR_S
+            )

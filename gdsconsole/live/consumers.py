@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.http.cookie import parse_cookie
@@ -16,6 +16,7 @@ from gdsconsole.live.hub import TOO_MANY, Hub, current_hub
 from gdsconsole.live.limits import MOST_BYTES_IN
 from gdsconsole.live.origin import header_map, is_same_origin
 from gdsconsole.live.sockets import Socket
+from gdsconsole.outages import outage_of
 
 STUCK_S = 30.0
 TRY_LATER = 1013
@@ -32,7 +33,15 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         headers = header_map(self.scope["headers"])
         session_key = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME, "")
-        grant = await self._grant(session_key) if _is_welcome(self.scope, headers) else None
+        try:
+            grant = await self._grant(session_key) if _is_welcome(self.scope, headers) else None
+        except Exception as error:
+            if outage_of(error) is None:
+                raise
+            # Nobody knows yet who this is; the page asks again.
+            await self.accept()
+            await self.close(code=TRY_LATER)
+            return
         if grant is None or not grant.allowed:
             await self.close()
             return
@@ -56,7 +65,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             self.hub.leave(self.socket)
 
     async def _grant(self, session_key: str) -> Grant | None:
-        return await sync_to_async(grant_of)(session_key)
+        grant: Grant | None = await database_sync_to_async(grant_of)(session_key)
+        return grant
 
     async def _write(self, socket: Socket) -> None:
         try:

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 import redis
 import redis.asyncio
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.conf import settings
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -28,6 +28,7 @@ from gdsconsole.live.authority import Grant, grant_of
 from gdsconsole.live.frames import OutFrame, visible
 from gdsconsole.live.publish import Event, Frame
 from gdsconsole.live.sockets import Socket
+from gdsconsole.outages import Cause, outage_of
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +226,9 @@ class Hub:
         def ask() -> dict[str, Grant | None]:
             return {key: self._grants(key) for key in session_keys}
 
-        return await sync_to_async(ask)()
+        # Its connection is looked after as a request's is: one that broke would never be made anew.
+        grants: dict[str, Grant | None] = await database_sync_to_async(ask)()
+        return grants
 
     def _apply(self, socket: Socket, grant: Grant | None) -> None:
         if grant is None:
@@ -275,14 +278,21 @@ class Hub:
             self.flush()
 
     async def _supervise(self) -> None:
+        told: Cause | None = None
         while True:
             await asyncio.sleep(1)
             try:
                 await self.recheck()
-            except Exception:
+                told = None
+            except Exception as error:
                 # Without an answer from the database nobody's permission is known: it is asked again,
                 # and who can't be checked in time is not served.
-                logger.exception("sockets could not be checked")
+                outage = outage_of(error)
+                if outage is None:
+                    logger.exception("sockets could not be checked")
+                elif outage.cause is not told:
+                    logger.warning("sockets can't be checked: %s", outage.line)
+                    told = outage.cause
                 self.close_unchecked()
 
     def close_unchecked(self) -> None:

@@ -116,6 +116,18 @@ class PartitionProgress(models.Model):
         return f"{self.group} {self.topic}-{self.partition}@{self.next_offset}"
 
 
+class WriteProbe(models.Model):
+    """One row, written anew whenever somebody asks whether the database takes writes."""
+
+    written_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"written at {self.written_at}"
+
+
 class PartitionFailure(models.Model):
     """The record a partition stands at and the next try, kept so that both move with the partition."""
 

@@ -2,65 +2,31 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import redis
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
+from django.db import DatabaseError, InterfaceError, connection
 
 from gdsconsole.kafka.errors import FailureKind, TransientError, classify
 from gdsconsole.kafka.failures import Failure
 from gdsconsole.kafka.steps import Batch, PartitionId, Step
+from gdsconsole.outages import outage_of
+from gdsconsole.patience import patience
 from gdsconsole.pipelines.models import PartitionFailure
 
-# What a lock may keep a pipeline from polling; it tries again, paused, for as long as it takes. A turn asks
-# the database for several things: for a while after one that waited in vain, the others wait less.
-LOCK_TIMEOUT_MS = 1_000
-IMPATIENT_LOCK_TIMEOUT_MS = 200
-IMPATIENT_S = 2.0
-STATEMENT_TIMEOUT_MS = 60_000
-# A copy that is frozen in a transaction loses it, and the rows it has locked, before its lease is over.
-# SQLite has nothing like it: there the lock is free again when the copy thaws or dies.
-IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
-_IDLE_IN_TRANSACTION = "25P03"
 
-_AWAY = (OperationalError, InterfaceError)
-
-classify_failure = partial(classify, transient=(*_AWAY, redis.ConnectionError, redis.TimeoutError))
+def classify_failure(error: BaseException) -> FailureKind:
+    """The kind of a failure: an outage of a store is transient, whatever class its driver has for it."""
+    kind = classify(error, transient=(redis.ConnectionError, redis.TimeoutError))
+    is_outage = kind is FailureKind.UNKNOWN and outage_of(error) is not None
+    return FailureKind.TRANSIENT if is_outage else kind
 
 
 class StorageUnavailable(TransientError):
     """The database is locked or away."""
-
-
-class Patience:
-    """Whether this process has just waited in vain for the database."""
-
-    def __init__(self) -> None:
-        self._short_until = 0.0
-
-    @property
-    def is_short(self) -> bool:
-        return time.monotonic() < self._short_until
-
-    def lost(self) -> None:
-        self._short_until = time.monotonic() + IMPATIENT_S
-
-    def regained(self) -> bool:
-        """Whether it was short until now; said once."""
-        if not self._short_until or self.is_short:
-            return False
-        self._short_until = 0.0
-        return True
-
-
-_patience = Patience()
 
 
 @contextmanager
@@ -68,45 +34,17 @@ def storage() -> Iterator[None]:
     """Makes an outage of the database a `TransientError`, and the next use of it a new connection."""
     try:
         yield
-    except DatabaseError as error:
-        if not _is_away(error):
+    except (DatabaseError, InterfaceError) as error:
+        outage = outage_of(error)
+        if outage is None:
             raise
-        _patience.lost()
+        patience.lost()
         if not connection.in_atomic_block:
             connection.close()
-        raise StorageUnavailable(f"database: {error}") from error
-    if _patience.regained() and not connection.in_atomic_block:
+        raise StorageUnavailable(f"the database is {outage.cause.value}: {outage.detail}") from error
+    if patience.regained() and not connection.in_atomic_block:
         # How long a connection waits is set when it is made.
         connection.close()
-
-
-def _is_away(error: DatabaseError) -> bool:
-    # The driver has an internal error for a transaction that was idle for too long.
-    frozen = getattr(error.__cause__, "sqlstate", None) == _IDLE_IN_TRANSACTION
-    return frozen or isinstance(error, _AWAY)
-
-
-def bound_waits() -> None:
-    """Let no lock hold this process up for longer than a pipeline may go without polling."""
-    connection_created.connect(_bound, dispatch_uid="pipelines-bound-waits")
-    connection.close()
-
-
-def unbound_waits() -> None:
-    """The inverse of `bound_waits`."""
-    connection_created.disconnect(_bound, dispatch_uid="pipelines-bound-waits")
-    connection.close()
-
-
-def _bound(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    patience_ms = IMPATIENT_LOCK_TIMEOUT_MS if _patience.is_short else LOCK_TIMEOUT_MS
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(f"PRAGMA busy_timeout = {patience_ms}")
-        elif connection.vendor == "postgresql":
-            cursor.execute(f"SET lock_timeout = {patience_ms}")
-            cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
-            cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_TIMEOUT_MS}")
 
 
 class StoredStep:

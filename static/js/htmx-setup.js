@@ -11,8 +11,23 @@ document.addEventListener("htmx:config:request", (event) => {
 // A re-read that fails is shown by the connection state, not by a toast each second.
 const isBackground = (ctx) => /^(live:|every$)/.test(ctx?.sourceEvent?.type ?? "");
 
+// The database is away: the answer says why and when to ask again, and what the page shows is of before.
+let asking = 0;
+function tellOutage({ response, request }) {
+  clearTimeout(asking);
+  asking = setTimeout(() => htmx.trigger(document.body, "live:sync"), Number(response.headers.get("Retry-After") ?? 5) * 1000);
+  const sent = !/^(GET|HEAD)$/i.test(request.method);
+  toast({
+    tone: "bad",
+    title: `The database is ${response.headers.get("X-Outage")}`,
+    text: sent ? "What you sent was not carried out." : "What you see is of before. The page asks again by itself.",
+    key: "outage",
+  });
+}
+
 document.addEventListener("htmx:response:error", (event) => {
   const { ctx } = event.detail;
+  if (ctx.response.headers.get("X-Outage")) return tellOutage(ctx);
   if (ctx.response.status === 403 && isBackground(ctx)) return location.reload();
   if (!isBackground(ctx)) toast({ tone: "bad", title: "That did not work", text: `The console answered ${ctx.response.status}.` });
 });

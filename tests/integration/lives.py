@@ -35,9 +35,9 @@ from gdsconsole.kafka.commits import as_partitions  # noqa: E402
 from gdsconsole.kafka.handling import Policies  # noqa: E402
 from gdsconsole.kafka.steps import Batch  # noqa: E402
 from gdsconsole.kafka.transactional import InTransactions  # noqa: E402
+from gdsconsole.patience import PIPELINES, bound_waits  # noqa: E402
 from gdsconsole.pipelines.copies import Outcome  # noqa: E402
 from gdsconsole.pipelines.draining import stop_signals  # noqa: E402
-from gdsconsole.pipelines.storage import bound_waits  # noqa: E402
 from gdsconsole.running import run_copy  # noqa: E402
 from topics import outbox  # noqa: E402
 from topics.steps import RulesStep  # noqa: E402
@@ -170,7 +170,7 @@ def main() -> None:
     if asked.commits_first:
         opened = catalog.open_member
         catalog.open_member = lambda *args, **how: CommitsFirst(opened(*args, **how))
-    bound_waits()
+    bound_waits(PIPELINES)
     # A copy has its heap collected before it begins. Of what is loaded here, no life needs to do it again.
     gc.freeze()
     chance = random.Random(asked.seed)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 
+from gdsconsole import patience
 from gdsconsole.kafka.errors import TransientError
 from gdsconsole.kafka.steps import PartitionId
 from gdsconsole.pipelines import leases, progress, storage
@@ -21,12 +23,13 @@ PART = PartitionId("gds.metrics.production", 3, "topic-1", "cluster-1")
 
 
 @pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    assert leases.TTL.total_seconds() * 1_000 > storage.IDLE_IN_TRANSACTION_TIMEOUT_MS
-    monkeypatch.setattr(storage, "IDLE_IN_TRANSACTION_TIMEOUT_MS", 300)
-    storage.bound_waits()
+def soon() -> Iterator[None]:
+    usual_ms = patience.PIPELINES.idle_in_transaction
+    assert usual_ms is not None
+    assert leases.TTL.total_seconds() * 1_000 > usual_ms
+    patience.bound_waits(replace(patience.PIPELINES, idle_in_transaction=300))
     yield
-    storage.unbound_waits()
+    patience.unbound_waits()
 
 
 def advance_from_elsewhere() -> int:
@@ -37,7 +40,7 @@ def advance_from_elsewhere() -> int:
             cursor.execute("SET lock_timeout = 100")
             cursor.execute("UPDATE pipelines_partitionprogress SET next_offset = 20 WHERE next_offset = 0")
             return int(cursor.rowcount)
-    except storage.OperationalError:
+    except OperationalError:
         return 0
     finally:
         other.close()

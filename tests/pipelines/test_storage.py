@@ -13,16 +13,9 @@ from django.db import OperationalError, connection
 from gdsconsole.kafka.errors import FailureKind, TransientError
 from gdsconsole.kafka.failures import Failure
 from gdsconsole.kafka.steps import Batch, PartitionId
+from gdsconsole.patience import PIPELINES, bound_waits, patience, unbound_waits
 from gdsconsole.pipelines.models import Pipeline
-from gdsconsole.pipelines.storage import (
-    Patience,
-    StoredFailures,
-    StoredStep,
-    bound_waits,
-    classify_failure,
-    storage,
-    unbound_waits,
-)
+from gdsconsole.pipelines.storage import StoredFailures, StoredStep, classify_failure, storage
 from tests.kafka.steps import Database, StoreStep
 
 PART = PartitionId("gds.metrics.production", 3, "topic-1", "cluster-1")
@@ -62,7 +55,7 @@ def test_a_steps_outage_is_transient_and_says_what_is_away():
         raise OperationalError("database is locked")
 
     step = StoredStep(StoreStep(Database(), before=locked))
-    with pytest.raises(TransientError, match="database: database is locked"):
+    with pytest.raises(TransientError, match="the database is locked: database is locked"):
         step.handle(Batch((), (), {}))
 
 
@@ -94,9 +87,9 @@ def test_outages_of_stores_are_told_from_bugs():
 def locked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """A pipeline's process, whose database another has locked; call it to end that."""
     Pipeline.objects.create(name="alerting", group="gds-alerting")
-    monkeypatch.setattr("gdsconsole.pipelines.storage.IMPATIENT_S", 0.5)
-    monkeypatch.setattr("gdsconsole.pipelines.storage._patience", Patience())
-    bound_waits()
+    monkeypatch.setattr("gdsconsole.patience.IMPATIENT_S", 0.5)
+    monkeypatch.setattr(patience, "_short_until", 0.0)
+    bound_waits(PIPELINES)
     with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         yield lambda: holder.execute("ROLLBACK")

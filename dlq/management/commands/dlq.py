@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -23,6 +23,7 @@ from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
 from gdsconsole.content import one_line
 from gdsconsole.live.publish import flush
+from gdsconsole.telling import database_told
 
 EXAMPLES = """
 examples:
@@ -80,9 +81,8 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:
-            getattr(self, f"_{options['action']}")(options)
-        except DatabaseError as error:
-            raise CommandError(f"the database doesn't answer: {error}") from error
+            with database_told(options):
+                getattr(self, f"_{options['action']}")(options)
         finally:
             flush()
 

@@ -9,20 +9,20 @@ import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
 
 from gdsconsole import catalog
 from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
 from gdsconsole.kafka.errors import WrongClientConfig
 from gdsconsole.live.publish import flush
+from gdsconsole.patience import PIPELINES, bound_waits
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.copies import Outcome, utc_now
 from gdsconsole.pipelines.draining import stop_signals
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
 from gdsconsole.pipelines.services import PipelineRow
-from gdsconsole.pipelines.storage import bound_waits
 from gdsconsole.running import run_copy
+from gdsconsole.telling import database_told
 
 EXAMPLES = """
 examples:
@@ -60,16 +60,15 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:
-            services.ensure(groups=catalog.groups())
-            self._do(options)
+            with database_told(options):
+                services.ensure(groups=catalog.groups())
+                self._do(options)
         except services.UnknownPipeline as error:
             raise CommandError(str(error), returncode=2) from error
         except services.WrongCopies as error:
             raise CommandError(str(error), returncode=2) from error
         except WrongClientConfig as error:
             raise CommandError(str(error)) from error
-        except DatabaseError as error:
-            raise CommandError(f"the database doesn't answer: {error}") from error
 
     def _do(self, options: dict[str, Any]) -> None:
         action = options["action"]
@@ -116,7 +115,7 @@ class Command(BaseCommand):
             why = f"halted: {pipeline.halted_reason}" if pipeline.halted_reason else "paused"
             raise CommandError(f"{name} is {why}; `manage.py pipelines resume {name}` first")
         with stop_signals(signal.SIGTERM, signal.SIGINT) as signals:
-            bound_waits()
+            bound_waits(PIPELINES)
             began, patience_s = time.monotonic(), WAIT_FOR_SLOT_S
             said = False
             while not signals.asked:

@@ -7,12 +7,12 @@ import json
 import sys
 from pathlib import Path
 from typing import Any, TypedDict
-from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from gdsconsole.devstack import console, environment, run_state
+from gdsconsole.env import without_password
 
 EXAMPLES = """examples:
   manage.py status
@@ -103,15 +103,6 @@ def read_status(data_dir: Path, *, secrets: bool) -> Status:
     if secrets:
         status["users"] = environment.read_users(data_dir)
     return status
-
-
-def without_password(url: str) -> str:
-    """The address with its password, if it has one, replaced."""
-    split = urlsplit(url)
-    if split.password is None:
-        return url
-    user, _, host = split.netloc.rpartition("@")
-    return urlunsplit(split._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
 
 
 def _missing(state: run_state.RunState) -> str:

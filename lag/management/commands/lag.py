@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
 from django.utils import timezone
 
 from gdsconsole import formats
@@ -17,6 +16,7 @@ from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from gdsconsole.kafka.record_times import RecordTimes
 from gdsconsole.names import shown
 from gdsconsole.pipelines.connection import kafka_settings
+from gdsconsole.telling import database_told
 from lag import services
 from lag.history import History
 from lag.models import GroupSample
@@ -54,17 +54,16 @@ class Command(BaseCommand):
         wanted = options["group"]
         try:
             settings = kafka_settings()
-            snapshot, rows = services.read_lag(
-                settings=settings,
-                times=RecordTimes(settings),
-                history=History(),
-                now=timezone.now(),
-                group=wanted,
-            )
+            with database_told(options):
+                snapshot, rows = services.read_lag(
+                    settings=settings,
+                    times=RecordTimes(settings),
+                    history=History(),
+                    now=timezone.now(),
+                    group=wanted,
+                )
         except (KafkaUnavailable, WrongClientConfig) as error:
             raise CommandError(str(error)) from error
-        except DatabaseError as error:
-            raise CommandError(f"the database doesn't answer: {error}") from error
         if wanted is not None and not rows and snapshot.incomplete is None:
             raise CommandError(f"Kafka at {settings.bootstrap_servers} has no consumer group {wanted!r}")
         if options["json"]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
 from django.utils import timezone
 
 from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
+from gdsconsole.telling import database_told
 from topics import services
 from topics.models import Alert, AlertState
 
@@ -48,14 +48,13 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:
-            if options["action"] == "list":
-                self._list(options["state"], as_json=options["json"])
-            else:
-                self._ack(options)
+            with database_told(options):
+                if options["action"] == "list":
+                    self._list(options["state"], as_json=options["json"])
+                else:
+                    self._ack(options)
         except services.NotAcknowledgeable as error:
             raise CommandError(str(error)) from error
-        except DatabaseError as error:
-            raise CommandError(f"the database doesn't answer: {error}") from error
 
     def _list(self, state: str | None, *, as_json: bool) -> None:
         rows = Alert.objects.worst_first().select_related("rule", "acknowledged_by")

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
 from gdsconsole.actions import Actions
 from gdsconsole.durations import duration
+from gdsconsole.telling import database_told
 from topics.models import MetricPoint
 
 EXAMPLES = """
@@ -67,13 +67,12 @@ class Command(BaseCommand):
         since = timezone.now() - options["since"] if options["since"] is not None else None
         points = MetricPoint.objects.of(instance=options["instance"], metric=options["metric"], since=since)
         try:
-            if options["count"]:
-                count = points.count()
-                self.stdout.write(json.dumps({"count": count}) if options["json"] else str(count))
-            else:
-                self._list(_rows(points), as_json=options["json"])
-        except DatabaseError as error:
-            raise CommandError(f"the database doesn't answer: {error}") from error
+            with database_told(options):
+                if options["count"]:
+                    count = points.count()
+                    self.stdout.write(json.dumps({"count": count}) if options["json"] else str(count))
+                else:
+                    self._list(_rows(points), as_json=options["json"])
         except BrokenPipeError:
             # Whoever read has seen enough. Nothing may be flushed into the closed pipe at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
 from django.utils import timezone
 
 from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
+from gdsconsole.telling import database_told
 from topics import services
 from topics.plan import Change, Kind, Plan
 
@@ -65,13 +65,12 @@ class Command(BaseCommand):
             "import": self._import,
         }[options["action"]]
         try:
-            do(options)
+            with database_told(options):
+                do(options)
         except (KafkaUnavailable, WrongClientConfig) as error:
             raise CommandError(str(error)) from error
         except services.WrongDefinitions as error:
             raise CommandError(f"{options['file']}: nothing was imported\n{error}") from error
-        except DatabaseError as error:
-            raise CommandError(f"the database doesn't answer: {error}") from error
 
     def _plan(self, options: dict[str, Any]) -> None:
         plan = services.plan_topics(services.read_cluster())

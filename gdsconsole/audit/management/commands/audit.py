@@ -8,12 +8,12 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
 
 from gdsconsole.actions import Actions
 from gdsconsole.audit.filters import filtered
 from gdsconsole.audit.models import AuditEntry
 from gdsconsole.audit.verifying import verify
+from gdsconsole.telling import database_told
 
 EXAMPLES = """
 examples:
@@ -66,13 +66,11 @@ class Command(BaseCommand):
         verified.add_argument("--noted", metavar="NUMBER:DIGEST", help="that verify printed earlier")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        try:
+        with database_told(options):
             if options["do"] == "list":
                 self._list(options)
             else:
                 self._verify(options)
-        except DatabaseError as error:
-            raise CommandError(f"the database doesn't answer: {error}") from error
 
     def _list(self, options: dict[str, Any]) -> None:
         if options["limit"] < 1:
