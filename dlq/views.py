@@ -18,14 +18,13 @@ from dlq.decisions import REPLAY_LIMIT
 from dlq.filters import ANY, STATE_CHOICES, WAITING, DeadLetterFilter, filtered
 from dlq.models import OPEN_STATES, DeadLetter, ReplayItem, ReplayRun
 from dlq.services import discard_refusal, replay_refusal
-from gdsconsole.content import one_line, preview
+from gdsconsole.content import header_rows, one_line
+from gdsconsole.visible import visible
 from topics.models import TopicDefinition
 
 PAGE_ROWS = 50
-HEADER_CHARACTERS = 200
 SPANS = (("1h", "Last hour"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"))
 OVERRIDE = format_html('<input type="hidden" name="over_limit" value="{}">', "on")
-VIEWS = {"json": "JSON", "text": "Text", "hex": "Hex"}
 
 may_view = permission_required("dlq.view_deadletter", raise_exception=True)
 
@@ -78,26 +77,12 @@ def causes(request: HttpRequest) -> HttpResponse:
 @may_view
 def letter(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(DeadLetter, pk=pk)
-    value = preview(_bytes(found.value))
-    shown = request.GET.get("view", "")
-    if value is not None:
-        fits = {"json": value.pretty is not None, "text": value.text is not None, "hex": True}
-        if not fits.get(shown):
-            shown = next(name for name, possible in fits.items() if possible)
-        views = [(name, VIEWS[name]) for name, possible in fits.items() if possible]
-    else:
-        views = []
     newest = ReplayItem.objects.filter(dead_letter=found).select_related("run").order_by("-pk").first()
     context = {
         "letter": found,
         "key": _bytes(found.key),
-        "headers": [
-            {"name": name, "value": one_line(content, limit=HEADER_CHARACTERS)}
-            for name, content in found.header_pairs()
-        ],
-        "value": value,
-        "view": shown,
-        "views": views,
+        "headers": header_rows(found.header_pairs()),
+        "value": _bytes(found.value),
         "events": found.events.order_by("-pk"),
         "replay": newest,
         "sentence": reading.sentence(found),
@@ -192,7 +177,7 @@ def _row(letter: DeadLetter) -> dict[str, Any]:
     return {
         "letter": letter,
         "key": one_line(_bytes(letter.key), limit=32),
-        "error": " ".join(letter.error.split())[:160],
+        "error": visible(" ".join(letter.error.split())[:160]),
         "selectable": letter.is_open,
     }
 

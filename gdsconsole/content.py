@@ -1,37 +1,84 @@
-"""A message's bytes as something a person can read (pure). Never markup: the caller escapes it."""
+"""A message's bytes as something a person can read (pure).
+
+What is shown is what is stored. UTF-8 is text, with every character that nobody would see written out
+(`visible`); a JSON object or array may be laid out, which adds white space and changes nothing; all else
+is hexadecimal. `Visible` texts escape themselves where they become markup.
+"""
 
 from __future__ import annotations
 
 import base64
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from gdsconsole.json_layout import laid_out
+from gdsconsole.visible import LAYOUT, Visible, hidden_count, visible
 
 PREVIEW_BYTES = 65_536
 KEY_PREVIEW_CHARACTERS = 80
+HEADER_BYTES = 16_384
+HEADER_HEX_BYTES = 256
+# A text of which more has to be written out is read better as bytes.
+MOST_HIDDEN = 2_000
+# The ways to show bytes, the first that a value has being the usual one.
+VIEWS = {"json": "JSON", "text": "text", "hex": "hex"}
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Up to 64 kB of a value. `text` is None where the bytes are not UTF-8; None bytes have no preview."""
+    """Up to `limit` bytes of a value, each way that it can be shown; None bytes have no preview.
+
+    `text` is None where the bytes are not UTF-8, or hardly anything but control characters; `pretty`, where
+    they are no JSON object or array.
+    """
 
     size: int
-    text: str | None
-    pretty: str | None
+    text: Visible | None
+    pretty: Visible | None
     hex: str
     cut: bool
+
+    @property
+    def views(self) -> list[str]:
+        """The names of the ways to show it, the usual one first."""
+        there = {"json": self.pretty is not None, "text": self.text is not None, "hex": True}
+        return [name for name, is_there in there.items() if is_there]
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderRow:
+    """A header; `value` is None for null. `size` is how many bytes there are where not all are shown."""
+
+    name: Visible
+    value: str | None
+    size: int | None
+
+    @property
+    def has_lines(self) -> bool:
+        return "\n" in (self.value or "")
 
 
 def preview(value: bytes | None, *, limit: int = PREVIEW_BYTES) -> Preview | None:
     if value is None:
         return None
     shown = value[:limit]
+    is_cut = len(value) > limit
+    text = _text(shown, cut=is_cut)
+    if text is not None and hidden_count(text, keep=LAYOUT) > MOST_HIDDEN:
+        text = None
+    pretty = laid_out(text) if text is not None and not is_cut else None
     return Preview(
         size=len(value),
-        text=_text(shown, cut=len(value) > limit),
-        pretty=_pretty(value) if len(value) <= limit else None,
+        text=None if text is None else visible(text, keep=LAYOUT),
+        pretty=None if pretty is None else visible(pretty, keep=LAYOUT),
         hex=hex_dump(shown),
-        cut=len(value) > limit,
+        cut=is_cut,
     )
+
+
+def header_rows(pairs: Iterable[tuple[str, bytes | None]]) -> list[HeaderRow]:
+    """A record's headers in their order, their values with the lines that they have."""
+    return [_header(name, value) for name, value in pairs]
 
 
 def hex_dump(value: bytes) -> str:
@@ -47,14 +94,14 @@ def hex_dump(value: bytes) -> str:
 
 
 def one_line(value: bytes | None, *, limit: int = KEY_PREVIEW_CHARACTERS) -> str | None:
-    """A key or header value in one line: its text where it is text, else `0x…`; None stays None."""
+    """At most `limit` characters in one line: its text where it is text, else `0x…`; None stays None."""
     if value is None:
         return None
     text = _text(value[: limit * 4], cut=len(value) > limit * 4)
-    if text is None or not text.isprintable():
+    if text is None:
         digits = value[: limit // 2].hex()
         return f"0x{digits}…" if len(value) > limit // 2 else f"0x{digits}"
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return visible(text if len(text) <= limit else text[: limit - 1] + "…")
 
 
 def text_or_base64(value: bytes | None) -> str | None:
@@ -77,45 +124,12 @@ def _text(value: bytes, *, cut: bool) -> str | None:
         return None
 
 
-def _pretty(value: bytes) -> str | None:
-    """Indented JSON, where the value is a JSON object or array; numbers and duplicate names stay."""
-    if value[:1] not in (b"{", b"["):
-        return None
-    try:
-        parsed = json.loads(
-            value,
-            parse_float=_Verbatim,
-            parse_int=_Verbatim,
-            parse_constant=_Verbatim,
-            object_pairs_hook=_Pairs,
-        )
-        return _indented(parsed, "")
-    except (ValueError, RecursionError):
-        return None
-
-
-class _Verbatim(str):
-    """A JSON number as it was written."""
-
-    __slots__ = ()
-
-
-class _Pairs(list[tuple[str, object]]):
-    """A JSON object with its duplicate names."""
-
-
-def _indented(node: object, indent: str) -> str:
-    deeper = indent + "  "
-    if isinstance(node, _Pairs):
-        if not node:
-            return "{}"
-        items = [
-            f"{deeper}{json.dumps(name, ensure_ascii=False)}: {_indented(item, deeper)}"
-            for name, item in node
-        ]
-        return "{\n" + ",\n".join(items) + f"\n{indent}}}"
-    if isinstance(node, list):
-        if not node:
-            return "[]"
-        return "[\n" + ",\n".join(deeper + _indented(item, deeper) for item in node) + f"\n{indent}]"
-    return str(node) if isinstance(node, _Verbatim) else json.dumps(node, ensure_ascii=False)
+def _header(name: str, value: bytes | None) -> HeaderRow:
+    if value is None:
+        return HeaderRow(visible(name), None, None)
+    text = _text(value[:HEADER_BYTES], cut=len(value) > HEADER_BYTES)
+    if text is None or hidden_count(text, keep=LAYOUT) > MOST_HIDDEN:
+        limit, shown = HEADER_HEX_BYTES, f"0x{value[:HEADER_HEX_BYTES].hex()}"
+    else:
+        limit, shown = HEADER_BYTES, visible(text, keep=LAYOUT)
+    return HeaderRow(visible(name), shown, len(value) if len(value) > limit else None)

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from dlq.models import pack_headers, unpack_headers
-from gdsconsole.content import PREVIEW_BYTES, hex_dump, one_line, preview, text_or_base64
+from gdsconsole.content import PREVIEW_BYTES, header_rows, hex_dump, one_line, preview, text_or_base64
 
 
 def test_text_json_and_hex_of_a_value() -> None:
@@ -65,14 +65,66 @@ def test_hostile_json_is_shown_as_text(value: bytes) -> None:
         (b"", ""),
         (b"postgresql:prod-db-01", "postgresql:prod-db-01"),
         (b"\xff\x00", "0xff00"),
-        ("a\u202eb".encode(), "0x61e280ae62"),
-        (b"two\nlines", "0x74776f0a6c696e6573"),
+        ("a\u202eb".encode(), "a\\u202eb"),
+        (b"two\nlines", "two\\nlines"),
         (b"k" * 200, "k" * 79 + "…"),
         (b"\xff" * 200, "0x" + "ff" * 40 + "…"),
     ],
 )
 def test_a_key_in_one_line(value: bytes | None, line: str | None) -> None:
     assert one_line(value) == line
+
+
+TRACE = "java.lang.IllegalStateException: no\n\tat org.example.Sink.put(Sink.java:42)\r\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "views", "shown", "line"),
+    [
+        (b"plain", ["text", "hex"], "plain", "plain"),
+        (b"1.10", ["text", "hex"], "1.10", "1.10"),
+        (b"007", ["text", "hex"], "007", "007"),
+        (b'"1e400"', ["text", "hex"], '"1e400"', '"1e400"'),
+        (b'{"a":1.10}', ["json", "text", "hex"], '{\n  "a": 1.10\n}', '{"a":1.10}'),
+        (b'{"a":1,"a":1e400}', ["json", "text", "hex"], '{\n  "a": 1,\n  "a": 1e400\n}', '{"a":1,"a":1e400}'),
+        (b'{\n\t"a": 1\n}', ["json", "text", "hex"], '{\n\t"a": 1\n}', '{\\n\\t"a": 1\\n}'),
+        (
+            '{"a":"b\u200dc"}'.encode(),
+            ["json", "text", "hex"],
+            '{\n  "a": "b\\u200dc"\n}',
+            '{"a":"b\\u200dc"}',
+        ),
+        (
+            TRACE.encode(),
+            ["text", "hex"],
+            TRACE.replace("\r", "\\r"),
+            TRACE.replace("\t", "\\t").replace("\r", "\\r").replace("\n", "\\n"),
+        ),
+        ("a\xa0b\u200dc".encode(), ["text", "hex"], "a\\xa0b\\u200dc", "a\\xa0b\\u200dc"),
+        (b"\xef\xbb\xbf{}", ["text", "hex"], "\\ufeff{}", "\\ufeff{}"),
+        (b"\x00\x01", ["text", "hex"], "\\x00\\x01", "\\x00\\x01"),
+        (b"\xff\x00", ["hex"], None, "0xff00"),
+        (b"\x00" * 10_000, ["hex"], None, None),
+    ],
+)
+def test_what_is_shown_is_what_is_stored(
+    value: bytes, views: list[str], shown: str | None, line: str | None
+) -> None:
+    found = preview(value)
+    assert found is not None
+    assert found.views == views
+    assert (found.pretty or found.text) == shown
+    if line is not None:
+        assert one_line(value) == line
+
+
+def test_headers_are_whole_and_have_their_lines() -> None:
+    pairs = [("x\x1b", TRACE.encode()), ("null", None), ("bytes", b"\xff" * 300), ("long", b"x" * 20_000)]
+    trace, null, digits, long = header_rows(pairs)
+    assert (trace.name, trace.value, trace.has_lines) == ("x\\x1b", TRACE.replace("\r", "\\r"), True)
+    assert (null.value, null.size) == (None, None)
+    assert (digits.value, digits.size) == ("0x" + "ff" * 256, 300)
+    assert (long.value, long.size) == ("x" * 16_384, 20_000)
 
 
 def test_json_output_loses_no_byte() -> None:

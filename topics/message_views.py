@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
-from gdsconsole.content import one_line, preview
+from gdsconsole.content import PREVIEW_BYTES, header_rows, one_line
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic
 from gdsconsole.kafka.record_scan import KEPT_BYTES, Found
 from gdsconsole.kafka.stamps import stamp_ms
@@ -21,7 +21,6 @@ from topics.views import may_view
 KEY_CHARACTERS = 60
 # Fewer than are kept of a value by as much as its longest characters take, so that none is cut in two.
 VALUE_CHARACTERS = KEPT_BYTES // 4 - 10
-HEADER_CHARACTERS = 200
 LARGEST_PARTITION = 2**31 - 1
 # An address can't be of any length: a topic of more partitions is paged one partition at a time.
 MOST_PLACES_CHARACTERS = 4_000
@@ -58,17 +57,14 @@ def message(request: HttpRequest, name: str, partition: int, offset: int) -> Htt
         context["error"] = str(error)
         return render(request, "topics/messages/message.html", context)
     if found is not None:
-        shown = preview(found.record.value())
+        content = found.record.value()
         context |= {
             "one": found,
             "key": found.record.key(),
             "written_ms": stamp_ms(found.record),
-            "value": found.record.value(),
-            "is_cut": shown is not None and shown.cut,
-            "headers": [
-                {"name": header, "value": one_line(content, limit=HEADER_CHARACTERS)}
-                for header, content in found.headers
-            ],
+            "value": content,
+            "is_cut": content is not None and len(content) > PREVIEW_BYTES,
+            "headers": header_rows(found.headers),
         }
     return render(request, "topics/messages/message.html", context, status=200 if found is not None else 404)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from gdsconsole.content import one_line
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.errors import InvalidMessage, KafkaUnavailable, UnknownTopic
 from gdsconsole.kafka.record_window import RecordWindow, read_window
@@ -132,7 +133,7 @@ def _note(samples: int, left_out: int, window: RecordWindow) -> str:
 
 def _record(record: Record) -> dict[str, Any]:
     return {
-        "key": (record.key() or b"").decode("utf-8", "replace") if record.key() is not None else None,
+        "key": one_line(record.key()),
         "value": record.value(),
         "written_ms": stamp_ms(record),
     }

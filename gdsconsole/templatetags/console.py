@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -17,7 +15,9 @@ from django.utils.html import format_html, format_html_join, json_script
 from django.utils.safestring import SafeString
 
 from gdsconsole import formats, names
+from gdsconsole.content import PREVIEW_BYTES, VIEWS, preview
 from gdsconsole.times import from_millis, likely_unit
+from gdsconsole.visible import LAYOUT, Visible, visible
 
 register = template.Library()
 
@@ -269,33 +269,40 @@ def labels(values: Mapping[str, Any]) -> SafeString:
     )
 
 
-@register.inclusion_tag("components/code.html")
-def code_view(content: bytes | str | None, label: str, limit: int = 65_536) -> dict[str, Any]:
-    """Bytes or text as a reader: indented JSON, else UTF-8 text, else a hex table; cut at `limit` bytes."""
-    raw = content.encode() if isinstance(content, str) else content
-    view: dict[str, Any] = {
+@register.inclusion_tag("components/code.html", takes_context=True)
+def code_view(
+    context: template.Context,
+    content: bytes | None,
+    label: str,
+    limit: int = PREVIEW_BYTES,
+    switch: bool = False,
+) -> dict[str, Any]:
+    """Bytes as a reader: indented JSON, else UTF-8 text, else a hex table; cut at `limit` bytes.
+
+    With `switch`, the address's `view` says which, and there are links to the others.
+    """
+    shown = preview(content, limit=limit)
+    request: HttpRequest = context["request"]
+    asked = request.GET.get("view", "") if switch else ""
+    views = shown.views if shown is not None else []
+    return {
+        "request": request,
         "label": label,
-        "is_null": raw is None,
-        "size": len(raw or b""),
-        "cut": bool(raw and len(raw) > limit),
+        "shown": shown,
         "limit": limit,
-        "identity": f"code-{uuid.uuid4().hex[:8]}",
+        "view": asked if asked in views else next(iter(views), ""),
+        "views": [(name, VIEWS[name]) for name in views] if switch and shown and shown.size else [],
+        "identity": f"code-{label.lower()}",
     }
-    if raw is None:
-        return view
-    shown = raw[:limit]
-    text = _readable(shown, cut=bool(view["cut"]))
-    if text is None:
-        return view | {"kind": "bytes", "lines": _hex_lines(shown[:4096]), "cut": len(raw) > 4096}
-    try:
-        return view | {"kind": "JSON", "text": json.dumps(json.loads(text), indent=2, ensure_ascii=False)}
-    except (ValueError, RecursionError):
-        return view | {"kind": "text", "text": text}
+
+
+register.filter("visible", visible)
 
 
 @register.filter
-def base64_text(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+def visible_lines(text: str) -> Visible:
+    """A text of several lines with what nobody would see in it escaped."""
+    return visible(text, keep=LAYOUT)
 
 
 @register.simple_tag(takes_context=True)
@@ -308,27 +315,3 @@ def page_query(context: template.Context, number: int) -> str:
 
 def _moment(at: datetime | float) -> datetime:
     return at.astimezone(UTC) if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
-
-
-def _readable(content: bytes, *, cut: bool) -> str | None:
-    """The text, or None where it isn't UTF-8 or is mostly characters that don't print."""
-    try:
-        text = content.decode("utf-8", errors="ignore" if cut else "strict")
-    except UnicodeDecodeError:
-        return None
-    hidden = sum(1 for one in text if ord(one) < 32 and one not in "\t\n\r")
-    return text if hidden * 20 <= len(text) else None
-
-
-def _hex_lines(content: bytes) -> list[dict[str, str]]:
-    lines = []
-    for start in range(0, len(content), 16):
-        part = content[start : start + 16]
-        lines.append(
-            {
-                "offset": f"{start:08x}",
-                "hex": " ".join(f"{byte:02x}" for byte in part).ljust(47),
-                "text": "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in part),
-            }
-        )
-    return lines

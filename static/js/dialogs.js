@@ -1,6 +1,16 @@
 // Native dialogs, typed confirmation, and the copy buttons of code views.
 import { toast } from "./toasts.js";
 
+/** The text as it is stored: an escape stands for the character that its title names. */
+function written(shown) {
+  if (!shown) return "";
+  const copy = shown.cloneNode(true);
+  for (const escape of copy.querySelectorAll(".hidden-char")) {
+    escape.textContent = String.fromCodePoint(Number.parseInt(escape.title.slice(2), 16));
+  }
+  return copy.textContent;
+}
+
 document.addEventListener("click", async (event) => {
   const opener = event.target.closest("[data-dialog]");
   if (opener) document.getElementById(opener.dataset.dialog)?.showModal();
@@ -17,7 +27,7 @@ document.addEventListener("click", async (event) => {
 
   const copier = event.target.closest("[data-copy]");
   if (copier) {
-    await navigator.clipboard?.writeText(document.getElementById(copier.dataset.copy)?.textContent ?? "");
+    await navigator.clipboard?.writeText(written(document.getElementById(copier.dataset.copy)));
     toast({ tone: "ok", title: "Copied" });
   }
 });

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,9 +14,11 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from django.test import Client
 
+from dlq.models import pack_headers
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.groups import LogRange
 from tests.dlq.test_views import HOSTILE
+from tests.factories import make_dead_letter
 from tests.kafka.deleting import delete_before
 from tests.topics.making import make_alert, make_sample
 from topics import messages
@@ -218,7 +222,7 @@ class TestOne:
         page = text_of(response)
         assert "Record 40" in page
         assert "2026-01-15 10:33:20.000 UTC" in page
-        assert [header["name"] for header in response.context["headers"]] == [HOSTILE[0], "null"]
+        assert [header.name for header in response.context["headers"]] == [HOSTILE[0], "null"]
         assert f'href="{PAGE}0/39/"' in page
         assert f'href="{PAGE}0/41/"' in page
         assert f"{PAGE}0/46/" not in text_of(operator.get(f"{PAGE}0/45/"))
@@ -272,6 +276,66 @@ def test_whatever_is_in_a_record_is_text(operator: Client) -> None:
         for markup in ("<img src=x", "<svg onload", "<iframe", "<script>document", "<a href=javascript"):
             assert markup not in page, path
         assert "14evaluated" not in page, path
+
+
+def value_shown(page: str) -> str:
+    """What stands in the page's view of the value, as markup."""
+    found = re.search(r'<pre id="code-value" tabindex="0">\n(.*?)</pre>', page, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.kafka
+@pytest.mark.usefixtures("here")
+def test_every_viewer_shows_what_is_stored(
+    client_of: Callable[[str], Client], topic_factory: Callable[..., str]
+) -> None:
+    topic = topic_factory("gds.storedtests.production", partitions=1, config={"retention.ms": "-1"})
+    reader = client_of("reviewer")
+    value = (
+        '{"timestamp":"2026-01-15T10:30:00Z","database_type":"postgresql","instance_id":"prod-db-01",'
+        '"metric_name":"cpu_usage_percent","value":1.10,"value":9.10e1,"note":"a\u200db\\u0041",'
+        '"tags":{"environment":"production"}}'
+    ).encode()
+    trace = b"java.lang.IllegalStateException: no\n\tat org.example.Sink.put(Sink.java:42)"
+    producer = Producer({"bootstrap.servers": messages.kafka_settings().bootstrap_servers})
+    headers = [("stacktrace", trace), ("b\x1bom", b"\xef\xbb\xbfx\xc2\xa0y")]
+    producer.produce(topic, value, b"1.10", headers=headers, timestamp=START_MS)
+    assert producer.flush(30) == 0
+    TopicDefinition.objects.create(name=topic, partitions=1)
+    letter = make_dead_letter(key=b"1.10", value=value, headers=pack_headers(headers))
+    alert = make_alert(topic=topic, partition=0, offset=0)
+    record, dead, story, listed = (
+        reader.get(path).content.decode()
+        for path in (
+            f"/topics/{topic}/messages/0/0/",
+            f"/dlq/{letter.pk}/",
+            f"/alerts/{alert.pk}/story/",
+            f"/topics/{topic}/messages/",
+        )
+    )
+    marked = '"note": "a<span class="hidden-char" title="U+200D ZERO WIDTH JOINER">\\u200d</span>b\\u0041"'
+    for page in (record, dead, story):
+        shown = html.unescape(value_shown(page))
+        assert '\n  "value": 1.10,\n  "value": 9.10e1,\n' in shown
+        assert marked in shown
+        assert shown == html.unescape(value_shown(record))
+    for page in (record, dead):
+        assert '<pre id="code-key" tabindex="0">\n1.10</pre>' in page
+        assert "no\n\tat org.example.Sink.put(Sink.java:42)</pre>" in page
+        assert "U+FEFF ZERO WIDTH NO-BREAK SPACE" in page
+        assert "U+00A0 NO-BREAK SPACE" in page
+        assert "0x" not in page
+    assert '<dd class="mono small">1.10</dd>' in story
+    assert "&quot;value&quot;:1.10,&quot;value&quot;:9.10e1" in listed
+    assert "0x" not in listed
+    for page in (record, dead, story, listed):
+        assert not any(hidden in page for hidden in ("\u200d", "\x1b", "\ufeff", "\xa0"))
+    text = reader.get(f"/topics/{topic}/messages/0/0/?view=text").content.decode()
+    assert html.unescape(re.sub(r"<span[^>]*>|</span>", "", value_shown(text))) == value.decode().replace(
+        "\u200d", "\\u200d"
+    )
+    assert "7b 22 74 69" in reader.get(f"/topics/{topic}/messages/0/0/?view=hex").content.decode()
 
 
 @pytest.mark.kafka
