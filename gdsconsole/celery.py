@@ -9,11 +9,16 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_before_create_process
 
+from gdsconsole.workers import transport
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gdsconsole.settings")
 
-app = Celery("gdsconsole")
+transport.install()
+app = Celery("gdsconsole", amqp=transport.PatientAMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# By name: a web process has no use for what a worker is made of.
+app.steps["worker"].add("gdsconsole.workers.stopping:TellTasks")
 
 
 @worker_before_create_process.connect

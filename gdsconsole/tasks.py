@@ -13,7 +13,6 @@ import signal
 from typing import Any
 
 from celery import current_app, shared_task
-from celery.signals import worker_shutting_down
 from kombu.exceptions import ChannelError
 
 from gdsconsole import catalog
@@ -21,9 +20,10 @@ from gdsconsole.live.publish import flush
 from gdsconsole.patience import PIPELINES, bound_waits
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.copies import utc_now
-from gdsconsole.pipelines.draining import SharedFlag, stop_signals
+from gdsconsole.pipelines.draining import stop_signals
 from gdsconsole.running import run_copy
 from gdsconsole.telling import outages_logged
+from gdsconsole.workers.stopping import worker_is_stopping
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +32,6 @@ QUEUE = "pipelines"
 EXPIRES_S = 6
 # No limit would mean the limit of every other task; this is ten years.
 TIME_LIMIT_S = 10 * 365 * 86_400
-
-# Made when the worker imports its tasks, before it forks: the parent sets it, the children see it.
-_worker_is_stopping = SharedFlag()
-
-
-@worker_shutting_down.connect
-def drain_pipelines(**_: Any) -> None:
-    """A warm shutdown waits for running tasks and doesn't tell them; this does."""
-    _worker_is_stopping.set()
 
 
 @shared_task(
@@ -56,7 +47,7 @@ def run_pipeline(name: str, slot: int) -> str:
     with stop_signals(signal.SIGTERM) as signals:
 
         def stop() -> str:
-            if signals.asked or _worker_is_stopping.is_set():
+            if signals.asked or worker_is_stopping.is_set():
                 return "the worker is stopping"
             # Nobody would wait for this child, or ever tell it to stop.
             return "" if os.getppid() == parent else "the worker is gone"

@@ -33,12 +33,12 @@ def manage(*words: str) -> list[str]:
 
 
 def redis(*, port: int, directory: Path) -> PartSpec:
-    directory.mkdir(parents=True, exist_ok=True)
     return PartSpec(
         name="redis",
         command=redis_server.command(port=port, directory=directory, durable=True),
         stage=_REDIS,
         answers=lambda: redis_server.answers(port),
+        directory=directory,
     )
 
 
@@ -87,11 +87,10 @@ def worker() -> PartSpec:
 
 
 def beat(*, directory: Path) -> PartSpec:
-    directory.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "celery", "--app", "gdsconsole", "beat", "--loglevel", "WARNING"]
     # Its pid file would outlive a crash and refuse the next start; the supervisor knows the process.
     words += ["--pidfile", "", "--schedule", str(directory / "schedule")]
-    return PartSpec(name="beat", command=words, stage=_BEAT, grace_s=5)
+    return PartSpec(name="beat", command=words, stage=_BEAT, grace_s=5, directory=directory)
 
 
 def traffic() -> PartSpec:

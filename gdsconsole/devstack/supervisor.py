@@ -39,6 +39,7 @@ class PartSpec:
     grace_s: float = 10.0  # from SIGTERM to SIGKILL
     settled: Callable[[], bool] | None = None  # after SIGTERM: nothing is left to lose, it may be killed
     first_backoff_s: float = 0.5
+    directory: Path | None = None  # where it keeps its data; made again where somebody deleted it
 
 
 @dataclass(slots=True)
@@ -220,6 +221,8 @@ class Supervisor:
         _bound_log(part.log)
         environment = self._environment_of(part.spec.name)
         try:
+            if part.spec.directory is not None:
+                part.spec.directory.mkdir(parents=True, exist_ok=True)
             part.process = processes.start(part.spec.command, log=part.log, environment=environment)
         except OSError as error:
             raise CannotStart(f"{part.spec.name} can't be started: {error}") from error

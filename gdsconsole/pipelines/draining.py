@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-import mmap
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-
-
-class SharedFlag:
-    """One byte that a process shares with the children it forks.
-
-    Made before the fork. A lock, or an event that has one inside, could be held for ever by a child
-    that was killed in the middle of asking; a byte can't.
-    """
-
-    def __init__(self) -> None:
-        self._byte = mmap.mmap(-1, 1)
-
-    def set(self) -> None:
-        self._byte[0] = 1
-
-    def is_set(self) -> bool:
-        return self._byte[0] == 1
 
 
 class StopSignals:

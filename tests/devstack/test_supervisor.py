@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 import textwrap
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gdsconsole.devstack import processes, run_state
+from gdsconsole.devstack import parts, ports, processes, run_state
 from gdsconsole.devstack.errors import CannotStart
 from gdsconsole.devstack.run_state import PartState, RunState
 from gdsconsole.devstack.supervisor import PartSpec, Supervisor, backoff_s
@@ -92,6 +93,17 @@ async def test_a_killed_part_is_started_again_and_it_is_said(supervisor: Supervi
     assert pid_of(supervisor, "victim") != first
     assert told.has("victim ended (killed by signal 9), starting it again in 0.05 s")
     assert supervisor.states()[0].restarts == 1
+
+
+async def test_redis_is_started_again_though_its_directory_is_gone(
+    supervisor: Supervisor, tmp_path: Path, told: Told
+) -> None:
+    directory = tmp_path / "kept" / "redis"
+    await supervisor.start(parts.redis(port=ports.free(1)[0], directory=directory))
+    shutil.rmtree(directory.parent)
+    os.kill(pid_of(supervisor, "redis"), signal.SIGKILL)
+    await until(lambda: told.has("redis runs again"), "Redis answers again")
+    assert directory.is_dir()
 
 
 async def test_one_that_keeps_ending_is_started_ever_more_slowly(supervisor: Supervisor, told: Told) -> None:

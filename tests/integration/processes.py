@@ -60,8 +60,8 @@ class Parts:
         self._directory = directory
         self._started: list[Part] = []
 
-    def worker(self, *, concurrency: int = 5) -> Part:
-        words = ["worker", "--queues", "pipelines", "--concurrency", str(concurrency), "--pool", "prefork"]
+    def worker(self, *, concurrency: int = 5, queues: str = "pipelines") -> Part:
+        words = ["worker", "--queues", queues, "--concurrency", str(concurrency), "--pool", "prefork"]
         words += ["--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"]
         return self._start(["-m", "celery", "--app", "gdsconsole", *words], "worker")
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from django.db import OperationalError, transaction
 
+from gdsconsole.celery import app
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.copies import utc_now
@@ -203,8 +207,6 @@ def test_pause_stops_it_and_resume_starts_it_again(parts, alerting, kafka):
 
 
 def test_redis_flushed_and_the_worker_started_anew(parts, alerting, redis_server):
-    import redis
-
     worker = parts.worker()
     parts.beat()
     first = wait_until(running, 60, "the alerting copy holds its partitions")
@@ -234,6 +236,37 @@ def test_a_copy_goes_on_without_redis_and_is_started_again_once_it_is_back(
     os.kill(first.pid, signal.SIGKILL)
     wait_until(lambda: (now := running()) is not None and now.pid != first.pid, 30, "another holds the slot")
     assert_alerts_once(hot)
+
+
+def test_after_a_redis_that_refused_writes_for_12_s_a_killed_copy_is_back_within_10(
+    parts, alerting, kafka, redis_server
+):
+    worker = parts.worker()
+    parts.beat()
+    first = wait_until(running, 60, "the alerting copy holds its partitions")
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.lpush("pipelines", "garbage not json")
+        client.config_set("min-replicas-to-write", 1)
+        refused_at = time.monotonic()
+        hot = send(kafka, 5_000)
+        wait_until(lambda: time.monotonic() > refused_at + 12, 20, "it has refused for 12 s")
+        assert alerting.lag() == 0
+        client.config_set("min-replicas-to-write", 0)
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: (now := running()) is not None and now.pid != first.pid, 10, "another holds the slot")
+    assert worker.process.poll() is None
+    assert_alerts_once(hot)
+
+
+def test_a_worker_that_stops_without_a_signal_ends_and_drains(parts, alerting):
+    worker = parts.worker()
+    parts.beat()
+    wait_until(running, 60, "the alerting copy holds its partitions")
+    # The consumer raises what ends the worker, as it does after an error it can't go on from.
+    app.control.shutdown(destination=[f"celery@{socket.gethostname()}"])
+    worker.wait(25)
+    assert "its tasks are told to end" in worker.said()
+    assert holder() is None
 
 
 def test_the_command_runs_a_copy_without_celery(parts, alerting, kafka):

@@ -12,7 +12,7 @@ import pytest
 
 from gdsconsole.devstack import ports
 from gdsconsole.env import ROOT
-from gdsconsole.pipelines.draining import SharedFlag
+from gdsconsole.workers.stopping import SharedFlag
 
 # Once it is asked to stop it is in a call of the client for a minute, as a drain without brokers may be.
 DRAINS_SLOWLY = """
