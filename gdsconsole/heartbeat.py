@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import cache
 
 import redis
 from celery import shared_task
 from django.conf import settings
+
+from gdsconsole.live import shapes
 
 EVERY_S = 2.0
 KEY = "gds:heartbeat"
@@ -22,9 +25,22 @@ def heartbeat() -> None:
 
 
 def age_s(*, now: float) -> float | None:
-    """Seconds since the last mark; None when there is none. Raises redis.RedisError."""
-    marked = _client(settings.REDIS_URL).get(KEY)
-    return None if marked is None else max(0.0, now - float(str(marked)))
+    """Seconds since the last mark; None when there is none that can be read. Raises redis.RedisError."""
+    try:
+        marked = _client(settings.REDIS_URL).get(KEY)
+        return None if marked is None else max(0.0, now - _moment(str(marked)))
+    except (ValueError, redis.ResponseError) as error:
+        # The next mark, in two seconds, takes its place.
+        shapes.told.unreadable(KEY, error)
+        return None
+
+
+def _moment(text: str) -> float:
+    """The mark's time. Raises ValueError."""
+    at = float(text)
+    if not math.isfinite(at):
+        raise ValueError(f"{text} is no time")
+    return at
 
 
 @cache

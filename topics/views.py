@@ -215,9 +215,9 @@ def _readers(topic: str, *, now: float) -> list[dict[str, Any]] | None:
     readers: dict[str, dict[str, Any]] = {
         name: {
             "group": name,
-            "status": sample["status"],
+            "status": sample.get("status") or "unknown",
             "lag": sample["topics"][topic],
-            "rate": sample["consumed_per_s"],
+            "rate": sample.get("consumed_per_s"),
             "copies": 0,
             "partitions": 0,
         }
@@ -225,13 +225,13 @@ def _readers(topic: str, *, now: float) -> list[dict[str, Any]] | None:
         if topic in (sample.get("topics") or {})
     }
     for copy in copies:
-        held = sum(1 for name in copy.get("partitions", []) if str(name).rpartition("-")[0] == topic)
-        if not held:
+        held = sum(1 for name in copy.get("partitions") or () if name.rpartition("-")[0] == topic)
+        if not held or copy.get("group") is None:
             continue
         unsampled = {"group": copy["group"], "status": "unknown", "lag": None, "rate": None, "copies": 0}
         reader = readers.setdefault(copy["group"], unsampled | {"partitions": 0})
         reader["rate"] = (
-            copy.get("rate_in") if not reader["copies"] else _sum(reader["rate"], copy["rate_in"])
+            copy.get("rate_in") if not reader["copies"] else _sum(reader["rate"], copy.get("rate_in"))
         )
         reader["partitions"] += held
         reader["copies"] += 1

@@ -41,7 +41,9 @@ local kind = string.sub(lease, 1, tonumber(ARGV[5]))
   n = n + 1
   found[n] = 'c'
   if not redis.call('SET', key, lease, 'NX', 'PX', ms) then
-    local is = redis.call('GET', key)
+    -- Of another type, so not of ours: it is written over.
+    local is = redis.pcall('GET', key)
+    if type(is) ~= 'string' then is = false end
     if is == done then
       found[n] = 'd'
     elseif is and is ~= lease and string.sub(is, 1, #kind) == kind then
@@ -57,14 +59,15 @@ return table.concat(found)
 _FINISH = f"""
 local lost = 0
 {_EACH}
-  if redis.call('SET', key, ARGV[3], 'EX', ARGV[4], 'GET') ~= ARGV[2] then lost = lost + 1 end
+  if redis.pcall('GET', key) ~= ARGV[2] then lost = lost + 1 end
+  redis.call('SET', key, ARGV[3], 'EX', ARGV[4])
 end
 return lost
 """
 # ARGV: keys, the lease. Gives back what this holder has.
 _RELEASE = f"""
 {_EACH}
-  if redis.call('GET', key) == ARGV[2] then redis.call('DEL', key) end
+  if redis.pcall('GET', key) == ARGV[2] then redis.call('DEL', key) end
 end
 """
 

@@ -4,38 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import msgspec
 import redis
 
-from gdsconsole.live import events
+from gdsconsole.live import events, shapes
 from gdsconsole.live.publish import HISTORY_EVERY_S, HISTORY_POINTS
 from gdsconsole.live.snapshots import client
 
 Points = list[tuple[float, float | None]]
 
-_decoder = msgspec.json.Decoder(list[float | None])
-
 
 def history(event_type: str, field: str, keys: Iterable[str]) -> dict[str, Points]:
     """(epoch seconds, value) of a field by key, oldest first; a key without any has an empty list.
 
-    Empty for all while Redis doesn't answer: there is nothing to draw. Raises ValueError for a field of
-    which no history is kept.
+    Empty for all while Redis doesn't answer: there is nothing to draw. What can't be read is left out.
+    Raises ValueError for a field of which no history is kept.
     """
     names = list(keys)
     fields = events.EVENT_TYPES[event_type].history
     if field not in fields:
         raise ValueError(f"{event_type} keeps no history of {field!r}")
-    place = 1 + fields.index(field)
+    place = fields.index(field)
     pipe = client().pipeline(transaction=False)
     for name in names:
-        pipe.lrange(events.history_key(event_type, name), 0, -1)
+        pipe.lrange(events.history_key(event_type, name), -HISTORY_POINTS, -1)
     try:
-        answers = pipe.execute() if names else []
+        answers = pipe.execute(raise_on_error=False) if names else []
     except (redis.RedisError, OSError):
         return {name: [] for name in names}
     return {
-        name: [_point(text, place) for text in answer] for name, answer in zip(names, answers, strict=True)
+        name: _points(events.history_key(event_type, name), answer, place)
+        for name, answer in zip(names, answers, strict=True)
     }
 
 
@@ -67,7 +65,22 @@ def _held(series: Points, ends: Sequence[float], *, hold_s: float) -> Iterator[f
         yield value if end - at < hold_s else None
 
 
-def _point(text: bytes, place: int) -> tuple[float, float | None]:
-    values: Sequence[float | None] = _decoder.decode(text)
-    # A point kept by an earlier version has fewer fields.
-    return values[0] or 0.0, values[place] if place < len(values) else None
+def _points(key: str, answer: list[bytes] | Exception, place: int) -> Points:
+    if isinstance(answer, Exception):
+        shapes.told.unreadable(key, answer)
+        return []
+    points: Points = []
+    wrong = None
+    for text in answer:
+        try:
+            at, values = shapes.point(text)
+        except shapes.Unreadable as error:
+            wrong = error
+            continue
+        # A point kept by an earlier version has fewer fields.
+        points.append((at, values[place] if place < len(values) else None))
+    if wrong is not None:
+        shapes.told.unreadable(key, wrong)
+    else:
+        shapes.told.readable(key)
+    return points

@@ -23,7 +23,7 @@ from django.conf import settings
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from gdsconsole.live import events
+from gdsconsole.live import events, shapes
 from gdsconsole.live.authority import Grant, grant_of
 from gdsconsole.live.frames import OutFrame, visible
 from gdsconsole.live.publish import Event, Frame
@@ -37,6 +37,8 @@ HEARTBEAT_S = 5.0
 RECHECK_S = 10.0
 SILENT_S = 6.0
 RETRY_S = (0.25, 5.0)
+# A frame's time further off is no time: pages would take theirs from it.
+CLOCKS_APART_S = 86_400.0
 # Close codes that socket.js knows: log in again; no permission left; ask again who you are; too many sockets
 # of one user.
 LOGGED_OUT = 4401
@@ -264,10 +266,24 @@ class Hub:
             await asyncio.sleep(min(RETRY_S[0] * 2 ** min(failures - 1, 10), RETRY_S[1]))
 
     def _take_encoded(self, message: bytes) -> None:
+        """Take what is a frame, and of it the events that look as they should: anybody may publish."""
+        place = events.channel()
         try:
-            self.take(_decoder.decode(message))
-        except msgspec.DecodeError as error:
-            logger.error("a frame on %s is not ours: %s", events.channel(), error)
+            frame = _decoder.decode(message)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            logger.error("a frame on %s is not ours: %s", place, error)
+            return
+        found = []
+        for event in frame.events:
+            try:
+                if event.type in events.EVENT_TYPES:
+                    shapes.check(event.type, msgspec.json.decode(event.data))
+                found.append(event)
+            except (shapes.Unreadable, msgspec.DecodeError, RecursionError) as error:
+                shapes.told.unreadable(f"{place} {event.type}", error)
+        now = self._wall()
+        is_odd = abs(frame.at - now) > CLOCKS_APART_S
+        self.take(msgspec.structs.replace(frame, events=found, at=now if is_odd else frame.at))
 
     async def _deliver(self) -> None:
         while True:

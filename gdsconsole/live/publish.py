@@ -15,7 +15,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -41,10 +41,17 @@ HISTORY_EARLY_S = 0.5
 
 # KEYS: channel, then a hash and a sorted set for each type.
 # ARGV: frame, seconds kept, now, then for each type: bound, how many pairs, key, data, key, data...
+# What stands in their place and is none of ours goes: nobody could ever write there again.
 _SEND = """
+local function keep(key, kind)
+  local is = redis.call('TYPE', key)['ok']
+  if is ~= kind and is ~= 'none' then redis.call('DEL', key) end
+end
 local at = 4
 for i = 2, #KEYS, 2 do
   local newest, order = KEYS[i], KEYS[i + 1]
+  keep(newest, 'hash')
+  keep(order, 'zset')
   local bound, pairs = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   at = at + 2
   for _ = 1, pairs do
@@ -56,6 +63,11 @@ for i = 2, #KEYS, 2 do
   if over > 0 then
     for _, field in ipairs(redis.call('ZRANGE', order, 0, over - 1)) do redis.call('HDEL', newest, field) end
     redis.call('ZREMRANGEBYRANK', order, 0, over - 1)
+  end
+  if redis.call('HLEN', newest) ~= redis.call('ZCARD', order) then
+    for _, field in ipairs(redis.call('HKEYS', newest)) do
+      if not redis.call('ZSCORE', order, field) then redis.call('HDEL', newest, field) end
+    end
   end
   redis.call('EXPIRE', newest, ARGV[2])
   redis.call('EXPIRE', order, ARGV[2])
@@ -110,10 +122,22 @@ class RedisSender:
                 arguments += [event.key, b'{"at":%f,"data":%s}' % (frame.at, bytes(event.data))]
         with self._client.pipeline(transaction=False) as pipe:
             self._script(keys=keys, args=arguments, client=pipe)
-            self._keep_history(frame, pipe)
-            pipe.execute()
+            keys = self._keep_history(frame, pipe)
+            answers = pipe.execute(raise_on_error=False)
+        self._judge(answers, keys)
 
-    def _keep_history(self, frame: Frame, pipe: Pipeline) -> None:
+    def _judge(self, answers: Sequence[Any], histories: Sequence[str]) -> None:
+        """Raise what failed; a history where something else stands is begun anew."""
+        for answer, key in zip(answers, ["", *histories], strict=True):
+            if isinstance(answer, redis.ResponseError) and key and str(answer).startswith("WRONGTYPE"):
+                logger.warning("Redis key %s held something else and is deleted", key)
+                self._client.delete(key)
+            elif isinstance(answer, Exception):
+                raise answer
+
+    def _keep_history(self, frame: Frame, pipe: Pipeline) -> list[str]:
+        """Queue the commands; the key of each."""
+        keys = []
         for event in frame.events:
             fields = events.EVENT_TYPES[event.type].history if event.type in events.EVENT_TYPES else ()
             since = frame.at - self._kept_at.get((event.type, event.key), 0)
@@ -125,6 +149,8 @@ class RedisSender:
             pipe.rpush(key, msgspec.json.encode([frame.at, *(data.get(field) for field in fields)]))
             pipe.ltrim(key, -HISTORY_POINTS, -1)
             pipe.expire(key, HISTORY_POINTS * HISTORY_EVERY_S)
+            keys += [key] * 3
+        return keys
 
 
 class Publisher:

@@ -6,26 +6,23 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import redis
 from django.conf import settings
 
-from gdsconsole.live import events
+from gdsconsole.live import events, shapes
 
 Snapshot = dict[str, dict[str, Any]]
 
 
-class _Kept(msgspec.Struct):
-    at: float
-    data: dict[str, Any]
-
-
-_decoder = msgspec.json.Decoder(_Kept)
 _clients: dict[tuple[int, str], redis.Redis] = {}
 
 
 def latest(event_type: str) -> Snapshot | None:
-    """Newest data by key, each with `published_at` (epoch seconds); None when Redis doesn't answer."""
+    """Newest data by key, each with `published_at` (epoch seconds), as `shapes` says it looks.
+
+    None when Redis doesn't answer, or holds something else in that place; what can't be read of the rest
+    is left out.
+    """
     return latest_of([event_type])[event_type]
 
 
@@ -35,17 +32,28 @@ def latest_of(event_types: Sequence[str]) -> dict[str, Snapshot | None]:
     for event_type in event_types:
         pipe.hgetall(events.newest_key(event_type))
     try:
-        answers = pipe.execute()
+        answers = pipe.execute(raise_on_error=False)
     except (redis.RedisError, OSError):
         return dict.fromkeys(event_types, None)
-    return {name: _decoded(answer) for name, answer in zip(event_types, answers, strict=True)}
+    return {name: _read(name, answer) for name, answer in zip(event_types, answers, strict=True)}
 
 
-def _decoded(answer: dict[bytes, bytes]) -> Snapshot:
+def _read(event_type: str, answer: dict[bytes, bytes] | Exception) -> Snapshot | None:
+    place = events.newest_key(event_type)
+    if isinstance(answer, Exception):
+        shapes.told.unreadable(place, answer)
+        return None
     found: Snapshot = {}
+    wrong: list[str] = []
     for key, value in answer.items():
-        kept = _decoder.decode(value)
-        found[key.decode()] = kept.data | {"published_at": kept.at}
+        try:
+            found[key.decode()] = shapes.kept(event_type, value)
+        except (shapes.Unreadable, UnicodeDecodeError) as error:
+            wrong.append(f"{key[:80]!r}: {error}")
+    if wrong:
+        shapes.told.unreadable(place, f"{len(wrong)} of {len(answer)} values, such as {wrong[0]}")
+    else:
+        shapes.told.readable(place)
     return found
 
 

@@ -115,7 +115,7 @@ def _row(
     newest = max(found.values(), key=lambda one: one["published_at"])
     cells = [
         Cell(
-            value=found[column.metric]["value"] if column.metric in found else None,
+            value=found[column.metric].get("value") if column.metric in found else None,
             style=column.style,
             live=f"metric.newest:{instance}/{column.metric}:value",
             tone=alerting.get((instance, column.metric), ""),

@@ -102,7 +102,7 @@ def read_state(*, now: datetime) -> State:
         reads=reads,
         instances=None if newest is None else instances(newest, now=epoch),
         comparison=comparison_of(published["topics.compared"], now=epoch),
-        live=newest is not None,
+        live=any(one is not None for one in published.values()),
     )
     return State(
         readings=readings,
@@ -223,7 +223,7 @@ def lag_of(sampled: Snapshot | None, *, now: float) -> Lag | None:
         return None
     groups = [
         Group(
-            name=one.get("group", key),
+            name=key,
             status=one.get("status"),
             total_lag=one.get("total_lag"),
             unknown_partitions=one.get("unknown_partitions") or 0,

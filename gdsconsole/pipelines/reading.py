@@ -159,13 +159,14 @@ def copy_view(name: str, copy: CopyRow, stats: Mapping[str, Any] | None, trend: 
         and copy["pid"] is not None
         and beat is not None
         and stats["published_at"] > beat.timestamp()
-        and stats["state"] != PipelineCopy.State.STOPPED
+        and stats.get("state") not in (None, PipelineCopy.State.STOPPED)
     )
     told: Mapping[str, Any] = {**copy["counters"], "rate_in": copy["rate_in"]}
     state, reason, partitions = copy["state"], copy["reason"], copy["partitions"]
     if is_newer and stats is not None:
         told = stats
-        state, reason, partitions = stats["state"], stats["reason"], stats["partitions"]
+        state, reason = stats["state"], stats.get("reason") or ""
+        partitions = stats.get("partitions") or []
     return CopyView(
         slot=copy["slot"],
         state=state,

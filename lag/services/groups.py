@@ -79,12 +79,13 @@ def sample_groups(
 
 def topic_rate(before: Mapping[str, Any] | None, end: TopicEnd, at: float) -> float | None:
     """Messages a second since the sample before; None without one, or across a topic made anew. Pure."""
-    if before is None or end.end_total is None or before.get("end_total") is None:
+    if before is None or end.end_total is None or before.get("topic_id") != end.topic_id:
         return None
-    if before.get("topic_id") != end.topic_id:
+    end_before, sampled_at = before.get("end_total"), before.get("sampled_at")
+    if end_before is None or sampled_at is None:
         return None
-    seconds = at - before["sampled_at"]
-    grown = end.end_total - before["end_total"]
+    seconds = at - sampled_at
+    grown = end.end_total - end_before
     if not SHORTEST_RATE_S <= seconds <= LONGEST_RATE_S or grown < 0:
         return None
     return float(grown / seconds)

@@ -229,6 +229,26 @@ async def test_who_can_not_be_checked_is_not_served(hub, grants, clock):
     assert socket.close_code == hubs.ASK_AGAIN
 
 
+async def test_of_a_frame_only_what_looks_as_it_should_reaches_the_pages(hub, grants, caplog):
+    socket = _join(hub, grants)
+    good = b'{"type":"lag.sampled","key":"a","data":{"total_lag":1}}'
+    odd = [
+        b'{"type":"lag.sampled","key":"b","data":null}',
+        b'{"type":"lag.sampled","key":"c","data":{"total_lag":"many"}}',
+        b'{"type":"access.changed","key":"1","data":null}',
+    ]
+    for _ in range(2):
+        hub._take_encoded(b'{"at":1e300,"events":[%s]}' % b",".join([*odd, good]))
+    for foreign in (b"\xff", b"[" * 100_000, b'{"at":"x","events":[]}'):
+        hub._take_encoded(foreign)
+    hub.flush()
+    frames = await _all(socket)
+    assert [event["key"] for frame in frames for event in frame["events"]] == ["a"]
+    # A time that is none must not become the age of what pages show.
+    assert frames[-1]["at"] < 1e12
+    assert sum("gds:live:frames lag.sampled" in record.getMessage() for record in caplog.records) <= 1
+
+
 async def test_a_foreign_message_is_ignored(hub, grants, caplog):
     socket = _join(hub, grants)
     hub._take_encoded(b"not a frame")

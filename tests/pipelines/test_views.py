@@ -32,7 +32,7 @@ def login(client):
 
 
 @pytest.fixture(autouse=True)
-def running() -> None:
+def running(redis_url: str) -> None:
     services.ensure(groups={"alerting": "gds-alerting", "dlq-index": "gds-dlq-index"})
     lease = leases.claim(
         name="alerting", slot=0, holder=Holder("node-7", 4711, "elsewhere", 1.0), now=timezone.now()
