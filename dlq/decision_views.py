@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.db import transaction
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
@@ -20,9 +19,10 @@ from dlq.models import DeadLetter, ReplayRun
 from dlq.services import NothingDone
 from dlq.tasks import enqueue_replay
 from dlq.views import wanted_letters
+from gdsconsole.permissions import permission_required
 
-may_replay = permission_required("dlq.replay_deadletter", raise_exception=True)
-may_discard = permission_required("dlq.discard_deadletter", raise_exception=True)
+may_replay = permission_required("dlq.replay_deadletter")
+may_discard = permission_required("dlq.discard_deadletter")
 REFUSALS_SHOWN = 20
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -19,6 +18,7 @@ from dlq.filters import ANY, STATE_CHOICES, WAITING, DeadLetterFilter, filtered
 from dlq.models import OPEN_STATES, DeadLetter, ReplayItem, ReplayRun
 from dlq.services import discard_refusal, replay_refusal
 from gdsconsole.content import header_rows, one_line
+from gdsconsole.permissions import permission_required
 from gdsconsole.visible import visible
 from topics.models import TopicDefinition
 
@@ -26,7 +26,7 @@ PAGE_ROWS = 50
 SPANS = (("1h", "Last hour"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"))
 OVERRIDE = format_html('<input type="hidden" name="over_limit" value="{}">', "on")
 
-may_view = permission_required("dlq.view_deadletter", raise_exception=True)
+may_view = permission_required("dlq.view_deadletter")
 
 
 @require_safe

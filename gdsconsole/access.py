@@ -42,6 +42,12 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def roles_with(permission: str) -> list[str]:
+    """The roles that have a permission, the least first; a viewer's is everybody's."""
+    looks = permission.partition(".")[2].startswith("view_")
+    return [role for role in ROLES if looks or permission in GRANTS[role]]
+
+
 def sync_roles() -> None:
     """Make the four groups have just the permissions written here.
 

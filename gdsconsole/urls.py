@@ -8,6 +8,7 @@ from django.urls import include, path
 from gdsconsole import views
 from gdsconsole.people.sign_in_views import AdminSignIn, SignIn, SignOut
 
+handler403 = "gdsconsole.not_allowed.permission_denied"
 handler500 = "gdsconsole.unavailable.server_error"
 
 urlpatterns = [
@@ -16,6 +17,7 @@ urlpatterns = [
     path("overview/alerts/", views.overview_alerts, name="overview-alerts"),
     path("overview/fleet/", views.overview_fleet, name="overview-fleet"),
     path("frame/", views.frame_state, name="frame"),
+    path("palette/", views.palette, name="palette"),
     path("login/", SignIn.as_view(), name="login"),
     path("logout/", SignOut.as_view(), name="logout"),
     # The admin's own forms would be further ways in.

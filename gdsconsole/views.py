@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from functools import wraps
 
+from django import forms
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -14,8 +15,9 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from gdsconsole import readiness
+from gdsconsole import readiness, search
 from gdsconsole.overview import problems, reading
+from gdsconsole.not_allowed import way_to
 
 # The overview tells of everything, so it is for those who may look at everything; each role may.
 LOOKING = (
@@ -34,7 +36,7 @@ def _may_look(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequ
     @wraps(view)
     def checked(request: HttpRequest) -> HttpResponse:
         if not request.user.has_perms(LOOKING):
-            return render(request, "overview/no_role.html", status=403)
+            return render(request, "overview/no_role.html", {"way": way_to()}, status=403)
         return view(request)
 
     return checked
@@ -98,6 +100,22 @@ def _state_context(state: reading.State) -> dict[str, object]:
 def frame_state(request: HttpRequest) -> HttpResponse:
     """The live parts of the page's frame, for a page that is open."""
     return render(request, "components/frame_state.html")
+
+
+class SearchForm(forms.Form):
+    q = forms.CharField(max_length=249, required=False)
+
+
+@require_safe
+def palette(request: HttpRequest) -> JsonResponse:
+    """What the command palette finds: `{"entries": [{kind, label, icon, hint, href or action}]}`."""
+    form = SearchForm(request.GET)
+    if not form.is_valid():
+        return JsonResponse({"error": f"q: {form.errors['q'][0]}", "entries": []}, status=400)
+    entries = search.search(form.cleaned_data["q"], request.user.has_perm)
+    return JsonResponse(
+        {"entries": [asdict(entry) for entry in entries]}, headers={"Cache-Control": "no-store"}
+    )
 
 
 @login_not_required

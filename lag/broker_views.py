@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -13,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from gdsconsole.kafka.cluster import connectable, read_cluster
 from gdsconsole.kafka.errors import KafkaUnavailable
+from gdsconsole.permissions import permission_required
 from gdsconsole.pipelines.connection import kafka_settings
 from lag import lookups
 from lag.broker_charts import broker_charts
@@ -27,7 +27,7 @@ ROWS_SHOWN = 100
 READ_TIMEOUT_S = 3.0
 PARTS = {"now": "lag/_brokers.html", "charts": "lag/_broker_charts.html"}
 
-may_view = permission_required("lag.view_brokersample", raise_exception=True)
+may_view = permission_required("lag.view_brokersample")
 
 
 @require_safe

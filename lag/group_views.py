@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from gdsconsole.permissions import permission_required
 from lag import lookups
 from lag.charts import SPANS, WrongSpan, span_of
 from lag.filters import ALL, IS_BEHIND, STATUS_CHOICES, WORST, GroupFilter
@@ -36,7 +36,7 @@ GROUP_PARTS = {
 }
 GONE = Sentence("The cluster no longer has this group: what you see is what was seen last.", "warn")
 
-may_view = permission_required("lag.view_groupsample", raise_exception=True)
+may_view = permission_required("lag.view_groupsample")
 
 
 @require_safe

@@ -75,6 +75,8 @@ TABLE: dict[str, Row] = {
     "overview/fleet/": Row("/overview/fleet/", get=VIEWERS),
     # The frame of every page, the one that tells of a missing role among them.
     "frame/": Row("/frame/", get=SIGNED_IN),
+    # Finds for each what their role may see: nothing, without one.
+    "palette/": Row("/palette/", get=SIGNED_IN),
     "healthz": Row("/healthz", get=ALL),
     # The parts of a test's console don't all run.
     "readyz": Row("/readyz", get=ALL, status=503),

@@ -10,7 +10,6 @@ from itertools import groupby
 from typing import Any, cast
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.core.paginator import Paginator
 from django.db.models import Count, Max, Q
@@ -22,6 +21,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from gdsconsole.names import shown
+from gdsconsole.permissions import permission_required
 from topics import sentences, services
 from topics.filters import ALERT_STATES, ANY, OPEN, AlertFilter, RuleFilter
 from topics.models import OPEN_STATES, Alert, AlertRule, AlertState, Severity, Source
@@ -34,9 +34,9 @@ NEARBY_ROWS = 8
 # Up to what a database takes as a key; anything else in a form is nobody's alert.
 _IS_ID = re.compile(r"[0-9]{1,18}")
 
-may_view_alerts = permission_required("topics.view_alert", raise_exception=True)
-may_view_rules = permission_required("topics.view_alertrule", raise_exception=True)
-may_acknowledge = permission_required("topics.acknowledge_alert", raise_exception=True)
+may_view_alerts = permission_required("topics.view_alert")
+may_view_rules = permission_required("topics.view_alertrule")
+may_acknowledge = permission_required("topics.acknowledge_alert")
 
 
 @require_safe

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
@@ -15,6 +14,7 @@ from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.kafka.groups import LogRange, read_log_ranges
 from gdsconsole.live.history import history
 from gdsconsole.live.snapshots import latest, latest_of
+from gdsconsole.permissions import permission_required
 from gdsconsole.pipelines.connection import kafka_settings
 from topics import sentences, services
 from topics.models import TopicDefinition
@@ -27,7 +27,7 @@ from topics.units import property_in_words
 STALE_S = 30.0
 SKEW = 1.5  # the fullest partition, in multiples of the mean, from which keys are called uneven
 
-may_view = permission_required("topics.view_topicdefinition", raise_exception=True)
+may_view = permission_required("topics.view_topicdefinition")
 
 
 @require_safe

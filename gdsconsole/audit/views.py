@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -14,6 +13,7 @@ from django.views.decorators.http import require_safe
 from gdsconsole.audit.filters import AREAS, filtered
 from gdsconsole.audit.models import ACCESS, READ, READ_ACCESS, AuditEntry, Outcome
 from gdsconsole.audit.reading import headline, rows_of, slice_of
+from gdsconsole.permissions import permission_required
 
 PAGE_ROWS = 50
 SPANS = (("1h", "Last hour"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"), ("30d", "Last 30 days"))
@@ -21,7 +21,7 @@ SPANS = (("1h", "Last hour"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"), (
 _PINNED = ("actor", "target", "until")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
-may_read = permission_required(READ, raise_exception=True)
+may_read = permission_required(READ)
 
 
 @require_safe

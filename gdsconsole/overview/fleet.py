@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gdsconsole.overview.model import BAD, METRIC_FRESH_S, WARN
+from topics.links import alerts_of_instance
 from topics.units import unit_of
 
 COLUMNS = 6
@@ -46,6 +47,10 @@ class FleetRow:
     seen_at: float
     tone: str
     cells: Sequence[Cell]
+
+    @property
+    def href(self) -> str:
+        return alerts_of_instance(self.instance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,18 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from gdsconsole.permissions import permission_required
 from gdsconsole.pipelines import reading, services
 from gdsconsole.pipelines.models import Pipeline
 from gdsconsole.pipelines.reading import PipelineView
 
-may_view = permission_required("pipelines.view_pipeline", raise_exception=True)
-may_control = permission_required("pipelines.control_pipeline", raise_exception=True)
+may_view = permission_required("pipelines.view_pipeline")
+may_control = permission_required("pipelines.control_pipeline")
 
 
 class ScaleForm(forms.Form):

@@ -1,4 +1,4 @@
-// Native dialogs, typed confirmation, and the copy buttons of code views.
+// Native dialogs, typed confirmation, and whatever copies something.
 import { toast } from "./toasts.js";
 
 /** The text as it is stored: an escape stands for the character that its title names. */
@@ -9,6 +9,28 @@ function written(shown) {
     escape.textContent = String.fromCodePoint(Number.parseInt(escape.title.slice(2), 16));
   }
   return copy.textContent;
+}
+
+/** Whether the text is on the clipboard now. Without HTTPS there is only the old way, which may be refused. */
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.className = "sr-only";
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
+}
+
+async function copy(text, what) {
+  if (await copied(text)) toast({ tone: "ok", title: `${what} copied` });
+  else toast({ tone: "warn", title: "Not copied", text: "The browser refused: select it and copy it by hand." });
 }
 
 document.addEventListener("click", async (event) => {
@@ -26,11 +48,20 @@ document.addEventListener("click", async (event) => {
   }
 
   const copier = event.target.closest("[data-copy]");
-  if (copier) {
-    await navigator.clipboard?.writeText(written(document.getElementById(copier.dataset.copy)));
-    toast({ tone: "ok", title: "Copied" });
-  }
+  if (copier) await copy(written(document.getElementById(copier.dataset.copy)), "Text");
+  if (event.target.closest("[data-copy-link]")) await copy(location.href, "Link");
 });
+
+// A link may end in the name of a dialog: /pipelines/#pause-warehouse asks at once.
+function openNamed() {
+  const named = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!(named instanceof HTMLDialogElement) || named.open) return;
+  named.showModal();
+  // A reload is no second question.
+  history.replaceState(null, "", location.pathname + location.search);
+}
+addEventListener("hashchange", openNamed);
+openNamed();
 
 document.addEventListener("input", (event) => {
   const phrase = event.target.dataset?.phrase;

@@ -103,7 +103,7 @@ def test_the_overview_s_dots_stand_still_while_nothing_comes(page: Page) -> None
 
 def test_re_reads_that_fail_are_told_though_the_socket_lives(page: Page) -> None:
     open_live(page, "/alerts/")
-    page.evaluate("window.fetch = async () => new Response('', {status: 503})")
+    page.evaluate("() => { window.fetch = async () => new Response('', {status: 503}) }")
     page.evaluate("htmx.trigger(document.body, 'live:sync')")
     page.clock.fast_forward(13_000)
     page.locator("#stale").wait_for()
