@@ -4,6 +4,8 @@ import { FORMATS, clock } from "./format.js";
 import { element, fieldOf, whenPresent } from "./dom.js";
 
 const charts = new Map();
+// The widest label of the time axis: HH:MM:SS.
+const LABEL_PX = 54;
 const sync = globalThis.uPlot?.sync("page");
 
 /** A token's colour as the canvas wants it, resolved in the theme that holds. */
@@ -81,7 +83,8 @@ class Chart {
       {
         width: Math.max(this.host.clientWidth, 80),
         height: this.host.clientHeight || 200,
-        padding: [8, 8, 0, 0],
+        // Right of the last grid line there is room for half of its label.
+        padding: [8, LABEL_PX / 2 + 2, 0, 0],
         legend: { show: false },
         cursor: { sync: { key: sync.key }, y: false, points: { size: 7 }, drag: { x: true, y: false } },
         scales: { x: { time: true }, y: { range: (plot, low, high) => this.range(low, high) } },

@@ -53,8 +53,19 @@ function back(from, to) {
   return `M${x1} ${round(from.bottom)}V${half - 6}Q${x1} ${half} ${x1 - 6} ${half}H${x2 + 6}Q${x2} ${half} ${x2} ${half + 6}V${round(to.top)}`;
 }
 
-function route(from, to, isRefused) {
-  if (isRefused) return back(from, to);
+/** From one topic of what is refused to the next below it: they are reached by one line. */
+const onward = (from, to, isWide) => {
+  const x = round(isWide ? to.centre : to.left + 46);
+  return `M${x} ${round(from.bottom)}V${round(to.top)}`;
+};
+
+function refusedRoute(node, from, to, frame) {
+  const above = node.previousElementSibling;
+  if (!above) return back(from, to);
+  return onward(placeOf(above, frame), to, from.left + 24 - to.centre >= 2 * BEND);
+}
+
+function route(from, to) {
   return to.left >= from.right ? across(from, to) : down(from, to);
 }
 
@@ -69,7 +80,8 @@ function draw(flow) {
       const source = document.getElementById(`flow-${key}`);
       if (!source) continue;
       const isRefused = key === "groups";
-      const d = route(placeOf(source, frame), to, isRefused);
+      const from = placeOf(source, frame);
+      const d = isRefused ? refusedRoute(node, from, to, frame) : route(from, to);
       const rate = numberOf(node.dataset.rate);
       const kind = `${isRefused ? " is-refused" : ""}${rate === null ? " is-unknown" : ""}`;
       made.push(shape("path", `flow-line${kind}`, { d }));
