@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from dlq.models import DeadLetter
 from gdsconsole.catalog import CATALOG
+from gdsconsole.names import shown
 from gdsconsole.pipelines.models import Pipeline
 from lag.models import GroupSample
 from lag.rows import group_href
@@ -64,7 +65,7 @@ def _groups(text: str) -> Iterator[Entry]:
     samples = GroupSample.objects.newest().filter(group__icontains=text).order_by("group")
     for group, status in samples.values_list("group", "status")[:EACH]:
         if href := group_href(group):
-            yield Entry("group", group, "gauge", status, href=href)
+            yield Entry("group", shown(group), "gauge", status, href=href)
 
 
 def _rules(text: str) -> Iterator[Entry]:

@@ -16,8 +16,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from gdsconsole import readiness, search
-from gdsconsole.overview import problems, reading
 from gdsconsole.not_allowed import way_to
+from gdsconsole.overview import problems, reading
 
 # The overview tells of everything, so it is for those who may look at everything; each role may.
 LOOKING = (

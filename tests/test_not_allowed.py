@@ -10,8 +10,8 @@ from django.db import OperationalError
 from django.test import Client, RequestFactory
 
 from gdsconsole.access import sync_roles
-from gdsconsole.permissions import PermissionLacking
 from gdsconsole.not_allowed import permission_denied, way_to
+from gdsconsole.permissions import PermissionLacking
 
 pytestmark = pytest.mark.django_db
 
