@@ -42,7 +42,7 @@ class IndexStep:
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         self._partitions |= {(part.topic, part.partition): part for part in partitions}
         self._read_retention(self._clock())
-        return progress.load(group=self._group, partitions=partitions)
+        return progress.assigned(group=self._group, partitions=partitions)
 
     def handle(self, batch: Batch[DecodedDeadLetter]) -> bool:
         by_number = {(part.topic, part.partition): part for part in batch.moves}

@@ -17,7 +17,7 @@ from gdsconsole.env import TRANSACTIONAL
 from gdsconsole.kafka import cluster, dead_letters
 from gdsconsole.kafka.assignment import Placed
 from gdsconsole.kafka.batching import BatchPolicy
-from gdsconsole.kafka.clients import new_producer
+from gdsconsole.kafka.clients import Producer, new_producer
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
 from gdsconsole.kafka.decoding import Decoder, RecordDecoder, ValueDecoder
@@ -158,6 +158,7 @@ def build(spec: PipelineSpec, *, slot: int) -> Pipeline:
         failures=StoredFailures(spec.group),
         halts=StoredHalts(spec.group),
         identify=lambda topics: identify(client, topics),
+        topic_ids=lambda topics: cluster.topic_ids(client, set(topics), timeout_s=2.0),
         classify=classify_failure,
         policies=spec.policies,
         onward=onward,
@@ -193,5 +194,7 @@ def _writer(spec: PipelineSpec, client: ClientSettings, slot: int) -> DeadLetter
         with storage():
             park(refused)
 
-    producer = new_producer(client, client_id=f"{spec.group}-{slot}-dead-letters")
-    return DeadLetterWriter(producer, topic_for=spec.dead_letter_topic, park=parked)
+    def producer() -> Producer:
+        return new_producer(client, client_id=f"{spec.group}-{slot}-dead-letters")
+
+    return DeadLetterWriter(producer(), topic_for=spec.dead_letter_topic, park=parked, renew=producer)

@@ -32,7 +32,7 @@ class AnalyticsStep:
         self.written = 0  # minutes, each as often as it was added to
 
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
-        return progress.load(group=self._group, partitions=partitions)
+        return progress.assigned(group=self._group, partitions=partitions)
 
     def handle(self, batch: Batch[Metric]) -> bool:
         if not batch.records:

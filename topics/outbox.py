@@ -149,8 +149,12 @@ class EventSender:
             for pk, reason in failed.items():
                 _postpone(pk, now, reason)
         self._acknowledged, self._failed = [], {}
-        # The topics are read again, in case what failed is a topic that has been declared since.
-        self._topics = None if failed else self._topics
+        if failed:
+            # The topics are read again, in case what failed is a topic that has been declared since. One that
+            # was deleted and made again gets nothing from a producer that knew it before.
+            self._topics = None
+            if self._producer is not None and not len(self._producer):
+                self._producer = None
         return len(done)
 
     def close(self, *, now: datetime) -> None:

@@ -78,7 +78,7 @@ class RulesStep:
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         self._reload_rules()
         self._reload_alerts()
-        return progress.load(group=self._group, partitions=partitions)
+        return progress.assigned(group=self._group, partitions=partitions)
 
     def handle(self, batch: Batch[Metric]) -> bool:
         newest = slice(-NEWEST_AT_MOST, None)

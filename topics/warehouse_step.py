@@ -36,7 +36,7 @@ class WarehouseStep:
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         for part, origin in origin_ids(partitions).items():
             self._origins.setdefault(part.topic, {})[part.partition] = origin
-        return progress.load(group=self._group, partitions=partitions)
+        return progress.assigned(group=self._group, partitions=partitions)
 
     def handle(self, batch: Batch[Metric]) -> bool:
         if not batch.records:

@@ -15,12 +15,14 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from gdsconsole.kafka.clients import Source
-from gdsconsole.kafka.errors import FailureKind, kafka_error
+from gdsconsole.kafka.errors import FailureKind, TransientError, kafka_error
 from gdsconsole.kafka.failures import Breaker, BreakerPolicy, Failure, FailureStore, reason_of
 from gdsconsole.kafka.halts import Decision, HaltStore, PartitionHalt
 from gdsconsole.kafka.held import Held, Phase, stop_of
 from gdsconsole.kafka.offsets import OffsetTracker, Place
+from gdsconsole.kafka.starting import MADE_AGAIN, Commit, Start, label, labelled, start_of
 from gdsconsole.kafka.steps import PartitionId, Step
+from gdsconsole.kafka.topic_watch import TopicWatch
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class Assignment:
     partitions are placed at their committed offsets, and `placed` tells of them before their first records;
     either may raise, and placing is tried again. `take_back` voids what was sent on and isn't committed:
     partitions were lost, or not placed after all. `forget` drops what was read and waits to be handled.
+    `watch` hears which topics the client begins with; `made_again` is told of a topic that is read from its
+    beginning because the group has read another by that name.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class Assignment:
         forget: Callable[[Sequence[Place]], None],
         prepare: Callable[[], None],
         placed: Placed | None,
+        watch: TopicWatch,
+        made_again: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
         self._source = source
@@ -74,12 +80,20 @@ class Assignment:
         self._take_back = take_back
         self._prepare = prepare
         self._placed = placed
+        self._watch = watch
+        self._made_again = made_again
         self._forget_records = forget
         self._clock = clock
         self._held: dict[Place, Held] = {}
         self._one_topic: str | None = None
         self._save_from = 0.0
         self.rebalances = 0
+
+    def use(self, source: Source) -> None:
+        """Nothing is held any more, and what comes is another client's."""
+        self._source = source
+        self._offsets.forget(self._held)
+        self._held.clear()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -217,17 +231,17 @@ class Assignment:
 
     def start_over(self, held: Held, end: int) -> None:
         """The log ends at `end`, before what was read of it: truncated, or another topic by now."""
-        topic, number = held.place
         try:
-            cluster_id, topic_id = self._identify([topic])[topic]
-            part = PartitionId(topic, number, topic_id, cluster_id)
+            part = self._identified([held])[held.place]
             stored = self._step.assigned([part]).get(part, 0)
             from_the_start = part != held.id or stored == 0
             held.id, held.stored = part, stored
             held.position = 0 if from_the_start else end
             held.buried.clear()
             held.rewound = True
-            self._offsets.start(held.place, None if from_the_start else end, committed=None)
+            self._offsets.start(
+                held.place, None if from_the_start else end, committed=None, label=label(part.topic_id)
+            )
             self._go_to(held, OFFSET_BEGINNING if from_the_start else end)
         except Exception as error:
             self.place_again([held], f"{type(error).__name__}: {reason_of(error)}", after_s=PLACE_AGAIN_S)
@@ -261,32 +275,28 @@ class Assignment:
                     held.reason = f"{type(error).__name__}: {reason_of(error)}"
 
     def _find(self, partitions: list[Held], now: float) -> None:
-        identities = self._identify({held.place[0] for held in partitions})
-        ids = {}
-        for held in partitions:
-            topic, number = held.place
-            cluster_id, topic_id = identities[topic]
-            ids[held.place] = PartitionId(topic, number, topic_id, cluster_id)
+        ids = self._identified(partitions)
         self._prepare()
         answers = self._source.committed(
             [TopicPartition(*held.place) for held in partitions], timeout=OFFSETS_TIMEOUT_S
         )
-        committed: dict[Place, int | None] = {}
+        commits: dict[Place, Commit | None] = {}
         for answer in answers:
             if answer.error is not None:
                 raise KafkaException(answer.error)
-            committed[answer.topic, answer.partition] = answer.offset if answer.offset >= 0 else None
+            commit = Commit(answer.offset, labelled(answer.metadata)) if answer.offset >= 0 else None
+            commits[answer.topic, answer.partition] = commit
         stored = self._step.assigned(list(ids.values()))
         failures = self._failures.load(list(ids.values()))
         halts = self._halts.load(list(ids.values()))
+        starts = {part: start_of(part, commits[place], stored) for place, part in ids.items()}
         try:
             if self._placed is not None:
-                starts = {ids[at]: (offset, stored.get(ids[at], 0)) for at, offset in committed.items()}
-                self._placed(starts)
+                self._placed({part: (start.committed, start.stored) for part, start in starts.items()})
             for held in partitions:
                 part = ids[held.place]
                 self._recall(held, part, halts.get(part))
-                self._start(held, part, committed[held.place], stored.get(part, 0), failures.get(part), now)
+                self._start(held, part, starts[part], failures.get(part), now)
         except BaseException:
             self._take_back("partitions were not placed")
             raise
@@ -297,23 +307,30 @@ class Assignment:
             held.halt, held.halt_is_stored = stored, stored is not None
         held.armed = held.halt is None or held.halt.decision is not Decision.DEAD_LETTER
 
+    def _identified(self, partitions: Iterable[Held]) -> dict[Place, PartitionId]:
+        """Which partitions these are for good; raises where the client knows a topic as another."""
+        places = [held.place for held in partitions]
+        identities = self._identify({topic for topic, _ in places})
+        changed = [topic for topic, (_, id_) in identities.items() if not self._watch.begins_with(topic, id_)]
+        if changed:
+            raise TransientError(f"{', '.join(sorted(changed))}: {MADE_AGAIN}")
+        return {
+            (topic, number): PartitionId(topic, number, identities[topic][1], identities[topic][0])
+            for topic, number in places
+        }
+
     def _start(
-        self,
-        held: Held,
-        part: PartitionId,
-        committed: int | None,
-        stored: int,
-        failure: Failure | None,
-        now: float,
+        self, held: Held, part: PartitionId, start: Start, failure: Failure | None, now: float
     ) -> None:
-        held.id, held.stored = part, stored
-        held.position = max(committed or 0, stored)
+        held.id, held.stored = part, start.stored
         # Only a group that never got anywhere here starts at the log's start. The client's own reset
         # is an error, so that a start that retention has deleted is a loss with a number.
-        first_start = committed is None and stored == 0
-        if first_start:
-            held.position = self._log_start(held)
-        self._offsets.start(held.place, None if first_start else held.position, committed=committed)
+        held.position = self._log_start(held) if start.offset is None else start.offset
+        # What is committed of an earlier topic is in the way, and this topic's own is due at once.
+        safe = held.position if start.is_made_again else start.offset
+        self._offsets.start(held.place, safe, committed=start.committed, label=label(part.topic_id))
+        if start.is_made_again:
+            self._made_again(part.topic)
         self._go_to(held, held.position)
         held.failure, held.suspect_until = failure, 0
         if failure is not None and failure.offset < held.position:

@@ -96,6 +96,11 @@ class Collector:
         self._waiting: list[Any] = []
         self._due_at = 0.0
 
+    def use(self, source: Source) -> None:
+        """What was read by another client before is dropped."""
+        self._source = source
+        self._waiting = []
+
     def collect(self, limit: int) -> list[Any]:
         """The next batch of at most `limit` records and events; empty while it waits, or nothing came."""
         policy = self._policy

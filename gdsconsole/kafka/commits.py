@@ -135,7 +135,8 @@ class Committer:
         if not safe or self._source is None:
             return
         try:
-            self.on_commit(None, self._source.commit(offsets=as_partitions(safe), asynchronous=False))
+            parts = as_partitions(safe, self._offsets.labels)
+            self.on_commit(None, self._source.commit(offsets=parts, asynchronous=False))
         except KafkaException as error:
             # The next owner reads from the last commit, and the stored progress keeps effects single.
             cause = kafka_error(error)
@@ -161,12 +162,18 @@ class Committer:
 
     def _ask(self, source: Source, due: Mapping[Place, int]) -> None:
         try:
-            source.commit(offsets=as_partitions(due), asynchronous=True)
+            source.commit(offsets=as_partitions(due, self._offsets.labels), asynchronous=True)
         except KafkaException as error:
             self._refusal = kafka_error(error) or KafkaError(KafkaError._FAIL, str(error))
         else:
             self._offsets.asked(due)
 
 
-def as_partitions(offsets: Mapping[Place, int]) -> list[TopicPartition]:
-    return [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
+def as_partitions(
+    offsets: Mapping[Place, int], labels: Mapping[Place, str] | None = None
+) -> list[TopicPartition]:
+    """The offsets to commit, each with the label of its partition."""
+    named = labels or {}
+    return [
+        TopicPartition(*place, offset, metadata=named.get(place, "")) for place, offset in offsets.items()
+    ]

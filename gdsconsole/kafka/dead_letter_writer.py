@@ -69,7 +69,8 @@ class DeadLetterWriter:
     """Produces dead letters; `flush()` ends with every one of them safe, or raises.
 
     The producer is the writer's own, and is used on the thread that calls. `topic_for` gives the dead
-    letter topic of a source topic.
+    letter topic of a source topic. `renew` makes another producer, for when dead letters weren't
+    acknowledged: one that knew a topic before it was deleted and made again ignores the new one's leaders.
     """
 
     def __init__(
@@ -78,12 +79,14 @@ class DeadLetterWriter:
         *,
         topic_for: Callable[[str], str],
         park: Park,
+        renew: Callable[[], Producer] | None = None,
         timeout_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._producer = producer
         self._topic_for = topic_for
         self._park = park
+        self._renew = renew
         self._timeout_s = timeout_s
         self._clock = clock
         self._pending: list[_Pending] = []
@@ -128,6 +131,8 @@ class DeadLetterWriter:
             self._producer.purge()
             self._producer.poll(0)
             self._pending = []
+            if self._renew is not None:
+                self._producer = self._renew()
 
     def _unsettled(self) -> list[_Pending]:
         return [entry for entry in self._pending if not entry.acknowledged]

@@ -52,7 +52,8 @@ class MemberAnswer(msgspec.Struct, array_like=True, frozen=True):
 
 class GroupAnswer(msgspec.Struct, array_like=True, frozen=True):
     group: str
-    committed: list[tuple[str, int, int]] | None = None  # topic, partition, offset; None: not read
+    # Topic, partition, offset, and the metadata that was committed with it; None: not read.
+    committed: list[tuple[str, int, int, str]] | None = None
     state: str | None = None  # Kafka's name of it; None: not read
     assignor: str | None = None
     members: list[MemberAnswer] | None = None
@@ -147,7 +148,11 @@ def _answer(group: str, commits: Future[Any], described: Future[Any], deadline: 
         committed=None
         if committed is None
         # A partition without a commit is listed with -1001.
-        else [(p.topic, p.partition, p.offset) for p in committed.topic_partitions if p.offset >= 0],
+        else [
+            (p.topic, p.partition, p.offset, p.metadata or "")
+            for p in committed.topic_partitions
+            if p.offset >= 0
+        ],
         state=description.state.name if description is not None else None,
         assignor=description.partition_assignor if description is not None else None,
         members=members,

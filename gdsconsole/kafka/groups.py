@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ from gdsconsole.kafka.admin import REQUEST_TIMEOUT_S, admin_client, answer, answ
 from gdsconsole.kafka.config import ClientSettings, admin_config
 from gdsconsole.kafka.errors import describe, kafka_error
 from gdsconsole.kafka.group_reader import GroupAnswer
+from gdsconsole.kafka.starting import labelled
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ class Group:
     members: tuple[Member, ...] | None  # None: not read
     committed: Mapping[Coordinates, int] | None  # None: not read; a partition without a commit is absent
     error: str | None  # why something is None
+    # The id of the topic that a commit was made for, where that was written down with it.
+    topic_ids: Mapping[Coordinates, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +239,13 @@ def _group(got: GroupAnswer) -> Group:
         ),
         committed=None
         if got.committed is None
-        else {(topic, partition): offset for topic, partition, offset in got.committed},
+        else {(topic, partition): offset for topic, partition, offset, _ in got.committed},
         error=got.error,
+        topic_ids={
+            (topic, partition): topic_id
+            for topic, partition, _, metadata in got.committed or ()
+            if (topic_id := labelled(metadata)) is not None
+        },
     )
 
 

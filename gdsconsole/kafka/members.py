@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
+from confluent_kafka import KafkaException
+
 from gdsconsole.env import GroupProtocol
 from gdsconsole.kafka.clients import ClientHooks, Source, new_consumer
 from gdsconsole.kafka.config import ClientSettings, ConfigValue
+
+LEAVE_TIMEOUT_S = 5.0
 
 DEFAULTS: dict[str, ConfigValue] = {
     # Topics made, and partitions added, while a pipeline runs are found within this.
@@ -57,3 +64,17 @@ def open_member(
         enable_partition_eof=True,
         **defaults,
     )
+
+
+def leave(source: Source) -> None:
+    """Leave the group for good, with what a revocation commits, and close the client.
+
+    A static member that only closes is given what it had when it comes back, though its topic may have other
+    partitions by then. What is still read is dropped.
+    """
+    with suppress(KafkaException):
+        source.unsubscribe()
+        deadline = time.monotonic() + LEAVE_TIMEOUT_S
+        while source.assignment() and time.monotonic() < deadline:
+            source.consume(1, 0.1)
+    source.close()

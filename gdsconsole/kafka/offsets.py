@@ -30,6 +30,7 @@ class _Line:
 
     safe: int | None
     committed: int | None
+    label: str = ""
     asked: int | None = None
     taken: deque[Stretch] = field(default_factory=deque)
 
@@ -44,12 +45,13 @@ class OffsetTracker:
     def __init__(self) -> None:
         self._lines: dict[Place, _Line] = {}
 
-    def start(self, place: Place, offset: int | None, *, committed: int | None) -> None:
+    def start(self, place: Place, offset: int | None, *, committed: int | None, label: str = "") -> None:
         """Reading starts at `offset`; whatever was taken of the partition before is forgotten.
 
         None is the log's start, wherever that is: nothing is safe until a record or the end is met.
+        `label` goes with each commit of the partition, and says which topic it is of.
         """
-        self._lines[place] = _Line(safe=offset, committed=committed)
+        self._lines[place] = _Line(safe=offset, committed=committed, label=label)
 
     def forget(self, places: Iterable[Place]) -> None:
         """The partitions aren't ours any more."""
@@ -112,6 +114,11 @@ class OffsetTracker:
             for place, line in lines.items()
             if line.safe is not None and line.safe != line.committed
         }
+
+    @property
+    def labels(self) -> dict[Place, str]:
+        """What goes with the commits of each partition."""
+        return {place: line.label for place, line in self._lines.items()}
 
     @property
     def places(self) -> list[Place]:

@@ -51,6 +51,8 @@ class RecordTimes:
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._consumer: Source | None = None
+        # As the consumer knows the topics: it would ignore the leaders of one that was made again.
+        self._topic_ids: dict[str, str] = {}
         self._known: OrderedDict[Position, RecordTime] = OrderedDict()
 
     def read(
@@ -82,7 +84,7 @@ class RecordTimes:
     def _read_batch(
         self, batch: Mapping[tuple[str, int], Position], deadline: float
     ) -> dict[Position, RecordTime]:
-        consumer = self._consumer = self._consumer or self._new_consumer()
+        consumer = self._consumer_of({position.topic: position.topic_id for position in batch.values()})
         found: dict[Position, RecordTime] = {}
         waiting = dict(batch)
         try:
@@ -111,6 +113,17 @@ class RecordTimes:
                 consumer.resume([TopicPartition(*place) for place in batch])
             consumer.unassign()
         return found
+
+    def _consumer_of(self, topic_ids: Mapping[str, str]) -> Source:
+        """A consumer that knows no other topics by these names."""
+        known = self._topic_ids
+        if self._consumer is not None and any(known.get(name, id_) != id_ for name, id_ in topic_ids.items()):
+            self._consumer.close()
+            self._consumer = None
+            known.clear()
+        known |= topic_ids
+        self._consumer = self._consumer or self._new_consumer()
+        return self._consumer
 
     def _new_consumer(self) -> Source:
         return new_consumer(

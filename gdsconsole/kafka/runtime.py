@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError
 
 from gdsconsole.kafka.assignment import Assignment, Identify, Placed
 from gdsconsole.kafka.batching import Collector, next_limit, offset_of, place_of
@@ -34,11 +34,15 @@ from gdsconsole.kafka.failures import FailureStore, reason_of
 from gdsconsole.kafka.halting import Halting
 from gdsconsole.kafka.halts import HaltStore
 from gdsconsole.kafka.handling import BatchHandler, Policies
-from gdsconsole.kafka.held import Held, Phase
+from gdsconsole.kafka.held import Phase
+from gdsconsole.kafka.members import leave
 from gdsconsole.kafka.offsets import OffsetTracker, Place
 from gdsconsole.kafka.onward import NotDelivered, Onward
-from gdsconsole.kafka.status import RATED_OVER_S, Counters, Meter, Snapshot, state_of
+from gdsconsole.kafka.out_of_range import go_where_the_log_is
+from gdsconsole.kafka.starting import MADE_AGAIN
+from gdsconsole.kafka.status import NEWS_S, RATED_OVER_S, TROUBLE_S, Counters, Meter, Said, Snapshot, state_of
 from gdsconsole.kafka.steps import PartitionId, Step
+from gdsconsole.kafka.topic_watch import TopicIds, TopicWatch, ids_alone
 from gdsconsole.kafka.transactional import committer
 
 log = logging.getLogger(__name__)
@@ -49,9 +53,6 @@ CLOSE_TIMEOUT_S = 10.0
 REVOKE_TIMEOUT_S = 5.0
 # Longer than a heartbeat's interval: by then a member that was evicted knows it.
 AFTER_EVICTION_S = 5.0
-# A trouble the client doesn't mention again for so long is over.
-TROUBLE_S = 30.0
-WATERMARK_TIMEOUT_S = 2.0
 
 
 class Pipeline:
@@ -60,7 +61,7 @@ class Pipeline:
     `open_source` makes the consumer here, inside the process that uses it. `classify` tells failures
     apart that this package doesn't know (a locked database). `dead_letters` is None for a pipeline
     whose decoder takes everything. `onward` is what the step sends records on by, if it does; `placed` is
-    told where partitions start.
+    told where partitions start. `topic_ids` tells in a thread, as `identify` does, which topics these are.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Pipeline:
         failures: FailureStore,
         halts: HaltStore,
         identify: Identify,
+        topic_ids: TopicIds | None = None,
         classify: Callable[[BaseException], FailureKind] = classify,
         policies: Policies | None = None,
         onward: Onward | None = None,
@@ -94,7 +96,8 @@ class Pipeline:
         self._topics: list[str] = []
         self._is_given = False
         self._draining = False
-        self._trouble: tuple[str, float] = ("", 0.0)
+        self._trouble, self._made_again = Said(TROUBLE_S), Said(NEWS_S)
+        self._watch = TopicWatch(topic_ids or ids_alone(identify), clock)
         self._fatal: KafkaError | None = None
         self._batch_s: float | None = None
         window_s = max(RATED_OVER_S, 2 * self._policies.batch.longest_s)
@@ -104,8 +107,9 @@ class Pipeline:
         self._onward = onward
         self._on_placed = placed
         self._commits = committer(onward, self._offsets, self.counters, clock)
-        hooks = ClientHooks(on_error=self._on_error, on_commit=self._commits.on_commit)
-        self._source = open_source(hooks)
+        self._hooks = ClientHooks(on_error=self._on_error, on_commit=self._commits.on_commit)
+        self._open_source = open_source
+        self._source = open_source(self._hooks)
         self._commits.use(self._source)
         self._collector = Collector(self._source, self._policies.batch, idle_s=idle_s, clock=clock)
         self._assignment = Assignment(
@@ -122,6 +126,8 @@ class Pipeline:
             prepare=self._commits.prepare,
             placed=self._placed if placed is not None else None,
             forget=self._collector.forget,
+            watch=self._watch,
+            made_again=self._on_made_again,
             clock=clock,
         )
         self._halting = Halting(
@@ -152,6 +158,7 @@ class Pipeline:
     def subscribe(self, topics: Sequence[str]) -> None:
         """Read these topics from now on. To be called again now and then, which costs nothing."""
         wanted = sorted(set(topics))
+        self._watch.ask(wanted)
         if wanted == self._topics:
             if not self._has_others():
                 return
@@ -159,12 +166,15 @@ class Pipeline:
         self._topics = wanted
         log.info("%s reads %s", self.group, ", ".join(wanted) or "no topic")
         if wanted:
-            ours = self._assignment
-            self._source.subscribe(
-                wanted, on_assign=ours.on_assign, on_revoke=ours.on_revoke, on_lost=ours.on_lost
-            )
+            self._subscribe()
         else:
             self._source.unsubscribe()
+
+    def _subscribe(self) -> None:
+        ours = self._assignment
+        self._source.subscribe(
+            self._topics, on_assign=ours.on_assign, on_revoke=ours.on_revoke, on_lost=ours.on_lost
+        )
 
     def _has_others(self) -> bool:
         """Whether the first assignment is of other topics than were asked for; said once.
@@ -211,6 +221,9 @@ class Pipeline:
                 describe(refusal.error),
                 after_s=AFTER_EVICTION_S if evicted else AFTER_REFUSAL_S,
             )
+        if self._watch.sees_another(self._topics, soon=bool(records)):
+            self._join_anew()
+            return 0
         if records:
             began = time.perf_counter()
             self._take(records)
@@ -223,6 +236,23 @@ class Pipeline:
         self._commits.commit_due()
         self._tick()
         return len(records)
+
+    def _join_anew(self) -> None:
+        """Have a client read that knows no old topic. What was done of the old is committed as such."""
+        log.warning("%s joins anew: %s: %s", self.group, ", ".join(self._watch.made_again), MADE_AGAIN)
+        # What their commits have settled is marked, before the names mean the new topics.
+        self._tick(at_once=True)
+        leave(self._source)
+        self._watch.begin_anew()
+        self._source = self._open_source(self._hooks)
+        self._commits.use(self._source)
+        self._collector.use(self._source)
+        self._assignment.use(self._source)
+        self._subscribe()
+
+    def _on_made_again(self, topic: str) -> None:
+        if self._made_again.say(f"{topic}: {MADE_AGAIN}", self._clock()):
+            log.warning("%s: %s: %s", self.group, topic, MADE_AGAIN)
 
     def retry_now(self) -> None:
         """There is a sign that an outage is over: don't wait any longer for what backs off from it."""
@@ -255,7 +285,6 @@ class Pipeline:
         halted = {held.name: held.reason for held in partitions if held.phase is Phase.HALTED}
         idle = {held.name: held.reason for held in partitions if held.phase is not Phase.RUNNING}
         waiting = {name: reason for name, reason in idle.items() if name not in halted}
-        trouble, since = self._trouble
         state, reason = state_of(
             stopped=self.halted,
             is_draining=self._draining,
@@ -263,7 +292,7 @@ class Pipeline:
             held=len(partitions),
             halted=halted,
             waiting=waiting,
-            trouble=trouble if now - since < TROUBLE_S else "",
+            trouble=self._trouble.recent(now) or self._made_again.recent(now),
         )
         return Snapshot(
             state=state,
@@ -288,7 +317,7 @@ class Pipeline:
             for held in self._assignment.partitions:
                 held.rewound = False
         if records:
-            self._trouble = ("", 0.0)
+            self._trouble.text = ""
             self._handler.handle(records)
         for event in events:
             self._on_event(event)
@@ -344,50 +373,22 @@ class Pipeline:
                 held.position = offset_of(event)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             if held is not None and held.phase is Phase.RUNNING and not held.rewound:
-                self._out_of_range(held)
+                go_where_the_log_is(
+                    held, self._source, self._assignment, self._offsets, self.counters, group=self.group
+                )
         else:
             self._on_error(error)
-
-    def _out_of_range(self, held: Held) -> None:
-        """What the partition wanted is gone. Go on where the log is, and say what was lost."""
-        part = TopicPartition(*held.place)
-        try:
-            low, high = self._source.get_watermark_offsets(part, timeout=WATERMARK_TIMEOUT_S, cached=False)
-        except KafkaException as error:
-            self._assignment.place_again([held], reason_of(error))
-            return
-        wanted = held.position
-        if wanted < low:
-            self.counters.lost += low - wanted
-            log.error(
-                "%s lost %d records of %s: %d to %d were deleted before they were read",
-                self.group,
-                low - wanted,
-                held.name,
-                wanted,
-                low - 1,
-            )
-            self._offsets.skip(held.place, low)
-            self._assignment.rewind(held, low)
-        elif wanted > high:
-            # The log ends before what was read of it: truncated, or another topic under the name.
-            log.error("%s: %s ends at %d, before %d", self.group, held.name, high, wanted)
-            self._assignment.start_over(held, high)
-        else:
-            self._assignment.rewind(held, wanted)
 
     def _on_error(self, error: KafkaError) -> None:
         if is_fatal(error):
             self._fatal = error
-        now = self._clock()
-        if now - self._trouble[1] >= TROUBLE_S:
+        if self._trouble.say(describe(error), self._clock()):
             # Once: a broker that is away is mentioned with every attempt to connect.
             log.warning("%s: %s", self.group, describe(error))
-        self._trouble = (describe(error), now)
 
-    def _tick(self) -> None:
+    def _tick(self, *, at_once: bool = False) -> None:
         now = self._clock()
-        if now - self._ticked_at < TICK_S:
+        if now - self._ticked_at < TICK_S and not at_once:
             return
         self._ticked_at = now
         try:
@@ -395,4 +396,4 @@ class Pipeline:
         except Exception as error:
             if self._classify(error) is FailureKind.UNKNOWN:
                 log.exception("%s: the step's tick failed", self.group)
-            self._trouble = (f"{type(error).__name__}: {reason_of(error)}", now)
+            self._trouble.say(f"{type(error).__name__}: {reason_of(error)}", now)

@@ -56,6 +56,30 @@ class Snapshot:
     at: float
 
 
+# A trouble the client doesn't mention again for so long is over.
+TROUBLE_S = 30.0
+# What a person must have a chance to see, though all runs well.
+NEWS_S = 600.0
+
+
+@dataclass(slots=True)
+class Said:
+    """What is worth telling for a while after it was said."""
+
+    told_for_s: float
+    text: str = ""
+    at: float = 0.0
+
+    def say(self, text: str, now: float) -> bool:
+        """Whether that is news: nothing was worth telling just now."""
+        is_news = not self.recent(now)
+        self.text, self.at = text, now
+        return is_news
+
+    def recent(self, now: float) -> str:
+        return self.text if now - self.at < self.told_for_s else ""
+
+
 def state_of(
     *,
     stopped: str | None,

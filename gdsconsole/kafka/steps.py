@@ -55,8 +55,10 @@ class Step(Protocol[V_contra]):
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
         """The next offset of each partition whose effects up to there are already stored.
 
-        Partitions without stored progress may be left out or given as 0. Called on assignment, and
-        again after `FencedError`; forget what is remembered of these partitions' open batches.
+        Partitions without stored progress may be left out or given as 0. What is stored of earlier topics
+        of the same name, under their ids, belongs in it: it tells that the group's commits may be of those.
+        Called on assignment, and again after `FencedError`; forget what is remembered of these partitions'
+        open batches.
         """
         ...
 

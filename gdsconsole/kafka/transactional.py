@@ -97,8 +97,10 @@ class InTransactions(Handed):
     def finish(self, timeout_s: float) -> None:
         """The commit waits for what is on its way."""
 
-    def commit(self, offsets: Mapping[Place, int], member: object) -> None:
-        """Commit what was sent, and these offsets. Raises as `transactions.transaction` does.
+    def commit(
+        self, offsets: Mapping[Place, int], member: object, *, labels: Mapping[Place, str] | None = None
+    ) -> None:
+        """Commit what was sent, and these offsets with their labels. Raises as a `transaction` does.
 
         After any failure nothing more may be sent before everything is read again from the committed
         offsets, which `prepare` makes certain.
@@ -111,7 +113,7 @@ class InTransactions(Handed):
         try:
             if offsets:
                 transactions.send_offsets(
-                    producer, as_partitions(offsets), member, timeout_s=COMMIT_TIMEOUT_S
+                    producer, as_partitions(offsets, labels), member, timeout_s=COMMIT_TIMEOUT_S
                 )
             transactions.commit(producer, timeout_s=COMMIT_TIMEOUT_S)
         except Exception:
@@ -236,7 +238,7 @@ class TransactionalCommitter:
 
     def _commit(self, source: Source, due: Mapping[Place, int]) -> None:
         try:
-            self._onward.commit(due, source.consumer_group_metadata())
+            self._onward.commit(due, source.consumer_group_metadata(), labels=self._offsets.labels)
         except FencedError as error:
             self._refuse(KafkaError(KafkaError._FENCED, str(error), fatal=True))
         except TransactionAborted as error:

@@ -47,9 +47,20 @@ def load(*, group: str, partitions: Sequence[PartitionId]) -> dict[PartitionId, 
     rows = PartitionProgress.objects.filter(
         _any_of(partitions), group=group, topic__in={part.topic for part in partitions}
     )
-    return {
-        PartitionId(row.topic, row.partition, row.topic_id, row.cluster_id): row.next_offset for row in rows
+    return {_identity(row): row.next_offset for row in rows}
+
+
+def assigned(*, group: str, partitions: Sequence[PartitionId]) -> dict[PartitionId, int]:
+    """As `load`, with what is stored of earlier topics of the names: the group's commits may be theirs."""
+    named = PartitionProgress.objects.filter(group=group, topic__in={part.topic for part in partitions})
+    stored = {_identity(row): row.next_offset for row in named}
+    wanted = {(part.cluster_id, part.topic, part.partition) for part in partitions}
+    earlier = {
+        part: offset
+        for part, offset in stored.items()
+        if (part.cluster_id, part.topic, part.partition) in wanted
     }
+    return earlier | load(group=group, partitions=partitions)
 
 
 def advance(*, group: str, moves: Mapping[PartitionId, tuple[int, int]]) -> None:
@@ -72,6 +83,10 @@ def advance(*, group: str, moves: Mapping[PartitionId, tuple[int, int]]) -> None
     if moved != len(ordered):
         named = ", ".join(f"{part.topic}-{part.partition} at {expected}" for part, (expected, _) in ordered)
         raise FencedError(f"{group}: progress was moved by another copy; expected {named}")
+
+
+def _identity(row: PartitionProgress) -> PartitionId:
+    return PartitionId(row.topic, row.partition, row.topic_id, row.cluster_id)
 
 
 def _any_of(partitions: Sequence[PartitionId]) -> Q:

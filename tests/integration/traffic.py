@@ -48,7 +48,13 @@ class Traffic:
         self._chance = Random(seed)
         self._kinds = sorted(POISON)
         self._sent = 0
-        self._producer = new_producer(ClientSettings(bootstrap_servers), linger_ms=5)
+        self._client = ClientSettings(bootstrap_servers)
+        self._producer = new_producer(self._client, linger_ms=5)
+
+    def begin_anew(self) -> None:
+        """What is sent from now on goes to a topic that was made again, by a client that knows no other."""
+        self._producer = new_producer(self._client, linger_ms=5)
+        self.acknowledged = Acknowledged()
 
     def send(self, count: int) -> None:
         """Send this many, and wait until all are acknowledged."""

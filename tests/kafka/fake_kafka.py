@@ -34,6 +34,7 @@ class Transaction:
 
     records: list[tuple[str, bytes | None, bytes | None, Any]] = field(default_factory=list)
     offsets: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    labels: dict[tuple[str, str, int], str | None] = field(default_factory=dict)
 
 
 class FakeBroker:
@@ -42,6 +43,8 @@ class FakeBroker:
     def __init__(self, topics: dict[str, int]) -> None:
         self.logs = {(topic, n): Log() for topic, count in topics.items() for n in range(count)}
         self.committed: dict[tuple[str, str, int], int] = {}
+        # What the commits carry as metadata.
+        self.labels: dict[tuple[str, str, int], str | None] = {}
         # By transactional id: what is produced, and the offsets, of the transaction that is open.
         self.open: dict[str, Transaction] = {}
 
@@ -62,6 +65,12 @@ class FakeBroker:
         log = self.logs[topic, partition]
         log.start = offset
         log.records = {at: record for at, record in log.records.items() if at >= offset}
+
+    def remake(self, topic: str) -> None:
+        """The topic is deleted and made again. Its commits are those of a consumer that noticed later."""
+        for place in self.logs:
+            if place[0] == topic:
+                self.logs[place] = Log()
 
     def values(self, topic: str) -> list[bytes | None]:
         """Everything in the topic, by partition and offset."""
@@ -194,6 +203,9 @@ class FakeSource:
         error = None if self.refuse_commits is None else KafkaError(self.refuse_commits)
         if error is None:
             self.broker.committed |= {(self.group, *place): offset for place, offset in asked.items()}
+            self.broker.labels |= {
+                (self.group, part.topic, part.partition): part.metadata for part in offsets
+            }
         if not asynchronous:
             if error is not None:
                 raise KafkaException(error)
@@ -211,6 +223,7 @@ class FakeSource:
                 part.topic,
                 part.partition,
                 self.broker.committed.get((self.group, part.topic, part.partition), -1001),
+                metadata=self.broker.labels.get((self.group, part.topic, part.partition)) or "",
             )
             for part in partitions
         ]
@@ -331,6 +344,9 @@ class FakeTransactions(FakeProducer):
         self.broker.open[self.id].offsets |= {
             (group_metadata, part.topic, part.partition): part.offset for part in positions
         }
+        self.broker.open[self.id].labels |= {
+            (group_metadata, part.topic, part.partition): part.metadata for part in positions
+        }
 
     def commit_transaction(self, timeout: float = -1) -> None:
         if self.refuse_commit is not None:
@@ -339,6 +355,7 @@ class FakeTransactions(FakeProducer):
         for topic, value, key, headers in ended.records:
             self.broker.append(topic, value, key=key, headers=headers)
         self.broker.committed |= ended.offsets
+        self.broker.labels |= ended.labels
 
     def abort_transaction(self, timeout: float = -1) -> None:
         self.broker.open.pop(self.id, None)

@@ -27,6 +27,7 @@ class Lab:
         self.database = Database()
         self.parked: list[RefusedDeadLetter] = []
         self.now = 1_000_000.0
+        self.topic_id = ""
         self.pipeline: Pipeline
         self.source: FakeSource
         self.producer: FakeProducer
@@ -52,11 +53,11 @@ class Lab:
         self.failures = failures or MemoryFailures(self.database)
         self.halts = MemoryHalts(self.database)
         make = writer or self.writer
-        opened: list[FakeSource] = []
+        self.topic_id = topic_id
 
         def open_source(hooks: ClientHooks) -> FakeSource:
-            opened.append(source(self.broker, GROUP, hooks))
-            return opened[0]
+            self.source = source(self.broker, GROUP, hooks)
+            return self.source
 
         self.pipeline = Pipeline(
             group=GROUP,
@@ -66,13 +67,12 @@ class Lab:
             dead_letters=make(self.producer) if dead_letters else None,
             failures=self.failures,
             halts=self.halts,
-            identify=known_as(**{TOPIC: topic_id}),
+            identify=lambda topics: known_as(**{TOPIC: self.topic_id})(topics),
             policies=policies,
             onward=onward,
             clock=lambda: self.now,
             jitter=lambda: 1.0,
         )
-        self.source = opened[0]
         self.pipeline.subscribe([TOPIC])
         return self.pipeline
 
@@ -92,6 +92,12 @@ class Lab:
         for _ in range(count):
             self.pipeline.run_once()
             self.now += every_s
+
+    def remake(self, *values: str) -> None:
+        """The topic is deleted and made again, and holds these values at once."""
+        self.broker.remake(TOPIC)
+        self.topic_id = f"{self.topic_id}, made again"
+        self.send(*values)
 
     @property
     def dead(self) -> list[bytes | None]:

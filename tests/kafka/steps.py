@@ -45,7 +45,9 @@ class StoreStep:
     is_closed: bool = False
 
     def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
-        return {part: self.database.progress.setdefault(part, 0) for part in partitions}
+        for part in partitions:
+            self.database.progress.setdefault(part, 0)
+        return dict(self.database.progress)
 
     def handle(self, batch: Batch[str]) -> bool:
         self.before(batch)

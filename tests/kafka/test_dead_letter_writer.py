@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from gdsconsole.kafka.dead_letters import PREFIX, DeadLetterContext, decode
 from gdsconsole.kafka.errors import DeadLettersNotWritten, FailureKind, classify
 from gdsconsole.kafka.producing import OutgoingRecord, Sender
 from tests.factories import make_record
+from tests.kafka.fake_kafka import FakeBroker, FakeProducer
 from tests.kafka.reading import read_all
 
 TopicFactory = Callable[..., str]
@@ -236,3 +238,23 @@ def test_a_flush_that_failed_can_be_repeated_when_the_brokers_are_back(
 def test_an_empty_flush_asks_nobody(park: Parked) -> None:
     nowhere = ClientSettings(f"127.0.0.1:{ports.free(1)[0]}")
     assert make_writer(new_producer(nowhere), "gds.metrics.dlq", park).flush() == Flushed(0, 0)
+
+
+def test_after_dead_letters_that_nobody_acknowledged_another_producer_goes_on(park: Parked) -> None:
+    """One that knew its topic before that was deleted and made again waits for leaders that are gone."""
+    broker = FakeBroker({"dead": 1})
+    first, second = FakeProducer(broker), FakeProducer(broker)
+    first.refuse = KafkaError._MSG_TIMED_OUT
+    writer = DeadLetterWriter(
+        first,  # type: ignore[arg-type]
+        topic_for=lambda topic: "dead",
+        park=park,
+        renew=lambda: second,  # type: ignore[arg-type,return-value]
+    )
+    writer.add(make_record(value=b"bad"), CONTEXT)
+    with pytest.raises(DeadLettersNotWritten):
+        writer.flush(timeout_s=0.1)
+    writer.discard()
+    writer.add(make_record(value=b"bad"), CONTEXT)
+    assert writer.flush().written == 1
+    assert broker.values("dead") == [b"bad"]

@@ -109,6 +109,16 @@ def test_a_refused_event_is_tried_again_later_and_later(
     assert sweep(sender=sender, now=now, lease=LEASE) == 1
 
 
+def test_after_a_failure_another_producer_is_made(event: AlertEvent, producer: MemoryProducer) -> None:
+    """One that knew the topic before that was deleted and made again waits for leaders that are gone."""
+    producer.error, second = "timed out", MemoryProducer()
+    made = [second, producer]
+    sender = EventSender(lambda: made.pop())  # type: ignore[arg-type,return-value]
+    assert sweep(sender=sender, now=START, lease=LEASE) == 0
+    assert sweep(sender=sender, now=START + timedelta(minutes=1), lease=LEASE) == 1
+    assert len(second.sent) == 1
+
+
 def test_environments_go_to_their_own_topic_where_there_is_one() -> None:
     declared = {"production": "gds.alerts.production", "staging": "gds.alerts.staging"}
     assert topic_for("staging", declared) == "gds.alerts.staging"
