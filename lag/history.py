@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lag.evaluate import WINDOW_S, PartitionKey, Point
 from lag.models import GroupSample, PartitionSample
+from lag.readings import GroupReading, PartitionReading, distrusted
+
+
+@dataclass(frozen=True, slots=True)
+class SeenCommit:
+    """A group's commit of a partition, as seen last. `is_stale`: made for an earlier topic of the name."""
+
+    topic_id: str
+    committed: int | None
+    is_stale: bool = False
+
+
+def next_seen(before: SeenCommit | None, now: SeenCommit) -> SeenCommit:
+    """What is known of the commit that is seen `now`. Pure.
+
+    A commit carries no topic id. One that stands where it stood when the topic became another, or beyond,
+    is of the earlier topic, until it moves.
+    """
+    if before is None or before.committed is None:
+        return now
+    if now.committed is None:
+        # The brokers drop the commits of a deleted topic, and a consumer may make them again.
+        return before
+    is_other = before.topic_id != now.topic_id
+    stale = (
+        0 < now.committed >= before.committed
+        if is_other
+        else before.is_stale and now.committed == before.committed
+    )
+    return replace(now, is_stale=stale)
 
 
 class History:
@@ -19,6 +50,8 @@ class History:
     def __init__(self) -> None:
         self._points: dict[str, dict[PartitionKey, list[Point]]] = {}
         self._newest: datetime | None = None
+        # By group, topic and partition.
+        self._commits: dict[tuple[str, str, int], SeenCommit] = {}
 
     def refresh(self, *, now: datetime) -> None:
         """Read what was stored since the last call, and forget what is older than the window."""
@@ -36,10 +69,28 @@ class History:
         """Each partition's points, oldest first; those samples where something was unknown are left out."""
         return self._points.get(group, {})
 
+    def told_apart(self, reading: GroupReading) -> GroupReading:
+        """The reading, with commits of earlier topics of the names counted for nothing."""
+        parts = [
+            distrusted(part) if self._is_stale(reading.group, part) else part for part in reading.partitions
+        ]
+        return replace(reading, partitions=tuple(parts))
+
+    def _is_stale(self, group: str, part: PartitionReading) -> bool:
+        before = self._commits.get((group, part.topic, part.partition))
+        now = SeenCommit(part.topic_id, part.committed)
+        is_told = bool(part.topic_id) and not part.is_own and part.lag is not None
+        return is_told and next_seen(before, now).is_stale
+
     def _add(self, group: str, at: float, partitions: Sequence[PartitionSample]) -> None:
         kept = self._points.setdefault(group, {})
         for part in partitions:
             committed, end, lag = part["committed"], part["end"], part["lag"]
+            if part["topic_id"]:
+                place = (group, part["topic"], part["partition"])
+                seen = SeenCommit(part["topic_id"], committed)
+                # A row with a lag was believed when it was written, for reasons that it doesn't keep.
+                self._commits[place] = seen if lag is not None else next_seen(self._commits.get(place), seen)
             if committed is not None and end is not None and lag is not None:
                 points = kept.setdefault((part["topic_id"], part["partition"]), [])
                 points.append(Point(at, committed, end, lag))

@@ -32,6 +32,7 @@ class PartitionReading:
     age_s: float | None = None  # of the oldest unread message
     method: Method | None = None
     reason: str = ""
+    is_own: bool = False  # the commit says itself that it was made for this very topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,24 @@ def measure(committed: int | None, log: LogRange) -> tuple[int | None, int | Non
     held = high - end
     reason = f"{held:,} more wait for open transactions" if held else ""
     return end, lag, max(0, start - committed), reason
+
+
+def measure_unread(committed: int, log: LogRange) -> tuple[int | None, int | None, int | None, str]:
+    """As `measure`, of a commit that was made for a topic which had the name before. Pure.
+
+    Its group starts this topic at the beginning: only the console's own groups say what a commit is of.
+    """
+    end, _, _, reason = measure(None, log)
+    if end is None or log.log_start is None:
+        return end, None, None, reason
+    said = f"the commit at {committed:,} is of a topic that had the name before: all is still to be read"
+    return end, max(0, end - log.log_start), 0, said
+
+
+def distrusted(part: PartitionReading) -> PartitionReading:
+    """The reading of a commit that hasn't moved since the topic is another. Pure."""
+    said = f"committed {part.committed:,} before the topic was deleted and made again: the lag is unknown"
+    return replace(part, lag=None, lost=None, age_s=None, method=None, reason=said)
 
 
 def aged(part: PartitionReading, oldest: RecordTime | None, at: float) -> PartitionReading:

@@ -31,7 +31,7 @@ from gdsconsole.kafka.groups import (
 from gdsconsole.kafka.record_times import Position, RecordTimes
 from gdsconsole.names import bounded
 from lag.models import MAX_GROUP_NAME
-from lag.readings import GroupReading, PartitionReading, Snapshot, TopicEnd, aged, measure
+from lag.readings import GroupReading, PartitionReading, Snapshot, TopicEnd, aged, measure, measure_unread
 
 # Each request to the cluster, and all of them together: a tick is 5 s, and a dead broker may cost each
 # request its whole time.
@@ -121,7 +121,12 @@ def _group_reading(
         if log is None or topic not in ids:
             continue  # deleted meanwhile
         committed = (group.committed or {}).get((topic, partition))
-        end, lag, lost, reason = measure(committed, log)
+        of_topic = group.topic_ids.get((topic, partition))
+        if committed is not None and of_topic is not None and ids[topic] not in (of_topic, UNREAD_ID):
+            end, lag, lost, reason = measure_unread(committed, log)
+            committed = None
+        else:
+            end, lag, lost, reason = measure(committed, log)
         readings.append(
             PartitionReading(
                 topic=topic,
@@ -134,6 +139,7 @@ def _group_reading(
                 lost=lost,
                 is_assigned=(topic, partition) in assigned if is_settled else None,
                 reason=reason,
+                is_own=of_topic == ids[topic],
             )
         )
     return GroupReading(

@@ -132,6 +132,7 @@ def _moment(at: float) -> datetime:
 def _judged(reading: GroupReading, history: History, at: float) -> GroupSample:
     """The group's row; one that says so where the verdict fails, which must not take the others' along."""
     try:
+        reading = history.told_apart(reading)
         return _row(reading, judge_group(reading, history.of(reading.group), at=at), at)
     except Exception:
         logger.exception("no verdict on the consumer group %r", reading.group)

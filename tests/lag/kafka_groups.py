@@ -55,9 +55,12 @@ class Groups:
             producer.commit_transaction(30)
         assert producer.flush(30) == 0
 
-    def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+    def commit(self, group: str, topic: str, offsets: Mapping[int, int], *, metadata: str = "") -> None:
         """Commits of a group without members, as a tool or a hand-assigned consumer makes them."""
-        wanted = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+        wanted = [
+            TopicPartition(topic, partition, offset, metadata=metadata)
+            for partition, offset in offsets.items()
+        ]
 
         def done() -> bool:
             asked = ConsumerGroupTopicPartitions(group, wanted)

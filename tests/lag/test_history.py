@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from lag.evaluate import WINDOW_S, Point
-from lag.history import History
+from lag.history import History, SeenCommit, next_seen
 from lag.models import GroupSample
+from lag.readings import GroupReading, PartitionReading
 from tests.factories import SAMPLED_AT, make_group_sample, partition_sample
 
 pytestmark = pytest.mark.django_db
@@ -61,3 +62,46 @@ def test_unknown_samples_are_gaps() -> None:
     make_group_sample(sampled_at=SAMPLED_AT + timedelta(seconds=10), partitions=None)
     sample(15)
     assert refreshed(History(), 20) == [0, 15]
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_stale"),
+    [
+        ([("old", 50)], False),
+        ([("old", 50), ("new", 50)], True),
+        ([("old", 50), ("new", 53), ("new", 53)], True),
+        ([("old", 50), ("new", None), ("new", 50)], True),
+        ([("old", 50), ("new", 50), ("new", 51)], False),
+        ([("old", 50), ("new", 3)], False),
+        ([("old", 0), ("new", 0)], False),
+        ([("old", None), ("new", 50)], False),
+    ],
+)
+def test_a_commit_that_stands_where_it_stood_when_the_topic_became_another(
+    seen: list[tuple[str, int | None]], is_stale: bool
+) -> None:
+    known: SeenCommit | None = None
+    for topic_id, committed in seen:
+        known = next_seen(known, SeenCommit(topic_id, committed))
+    assert known is not None
+    assert known.is_stale is is_stale
+
+
+def test_such_a_commit_gives_no_lag_until_it_moves_or_says_what_it_is_of() -> None:
+    sample(0, committed=50, end=50, lag=0)
+    history = History()
+    history.refresh(now=SAMPLED_AT + timedelta(seconds=5))
+
+    def read(committed: int, *, is_own: bool = False) -> int | None:
+        topic = partition_sample()["topic"]
+        part = PartitionReading(topic, "new", 0, committed, 80, 0, 80 - committed, 0, True, is_own=is_own)
+        (told,) = history.told_apart(GroupReading("gds-alerting", "Stable", 1, (part,), None)).partitions
+        return told.lag
+
+    assert read(50) is None
+    assert read(50, is_own=True) == 30
+    assert read(20) == 60
+    sample(5, topic_id="new", committed=50, end=80, lag=None)
+    history.refresh(now=SAMPLED_AT + timedelta(seconds=10))
+    assert read(50) is None
+    assert read(51) == 29

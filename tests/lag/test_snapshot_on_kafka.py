@@ -13,6 +13,7 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.kafka.record_times import RecordTimes
+from gdsconsole.kafka.starting import label
 from lag.models import Method
 from lag.readings import GroupReading
 from lag.snapshot import take_snapshot
@@ -190,6 +191,14 @@ def test_a_topic_made_anew_is_another(
     groups.commit(group, topic, {0: 1})
     (anew,) = groups.read(group).partitions
     assert (anew.committed, anew.lag) == (1, 1)
+    # The console's own groups say what a commit is of.
+    groups.commit(group, topic, {0: 2}, metadata=label(old.topic_id))
+    (anew,) = groups.read(group).partitions
+    assert (anew.committed, anew.lag, anew.lost) == (None, 2, 0)
+    assert "is of a topic that had the name before" in anew.reason
+    groups.commit(group, topic, {0: 2}, metadata=label(anew.topic_id))
+    (anew,) = groups.read(group).partitions
+    assert (anew.committed, anew.lag, anew.is_own) == (2, 0, True)
 
 
 def test_partitions_added_later_are_read_at_once(
