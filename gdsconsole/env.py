@@ -12,13 +12,14 @@ import ipaddress
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit, urlunsplit
 
 from dotenv import dotenv_values
 from environs import Env, EnvError
+
+from gdsconsole import addresses
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT_FILE = "console.env"
@@ -31,6 +32,7 @@ TRANSACTIONAL: AlertEvents = "transactional"
 # How the copies of a pipeline share partitions: by the protocol every broker knows, or KIP-848's.
 GroupProtocol = Literal["classic", "consumer"]
 SECRET_CHARACTERS = 32
+_MAIL_SCHEMES = ("smtp", "submission", "submit", "smtps", "console", "file", "memory", "dummy")
 STANDARD_MAVEN_REPOSITORY = "https://repo.maven.apache.org/maven2"
 
 
@@ -66,16 +68,16 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    secret_key: str
+    secret_key: str = field(repr=False)
     debug: bool
     https: bool
     allowed_hosts: tuple[str, ...]
     csrf_trusted_origins: tuple[str, ...]
-    database: Mapping[str, Any]
-    database_url: str
-    redis_url: str
+    database: Mapping[str, Any] = field(repr=False)
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
     kafka_bootstrap_servers: str
-    kafka_config: Mapping[str, str]
+    kafka_config: Mapping[str, str] = field(repr=False)
     kafka_broker_metrics_urls: tuple[str, ...]
     kafka_maven_repository: str
     data_dir: Path
@@ -85,24 +87,15 @@ class Environment:
     group_protocol: GroupProtocol
     warehouse: Warehouse
     sign_in: SignIn
-    email: Mapping[str, Any]
-    email_url: str
-    audit_keys: tuple[str, ...]
+    email: Mapping[str, Any] = field(repr=False)
+    email_url: str = field(repr=False)
+    audit_keys: tuple[str, ...] = field(repr=False)
 
 
 def data_directory(environ: Mapping[str, str]) -> Path:
     """GDS_DATA_DIR, by default `var` in the checkout; a relative one is below the checkout."""
     named = Path(environ.get("GDS_DATA_DIR") or "var").expanduser()
     return named if named.is_absolute() else ROOT / named
-
-
-def without_password(url: str) -> str:
-    """The address with its password, if it has one, replaced."""
-    split = urlsplit(url)
-    if split.password is None:
-        return url
-    user, _, host = split.netloc.rpartition("@")
-    return urlunsplit(split._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
 
 
 def load() -> Environment:
@@ -115,7 +108,8 @@ def load() -> Environment:
     try:
         return _read(env, {**dotenv_values(kept), **os.environ}, data_dir)
     except EnvError as error:
-        raise WrongEnvironment(str(error)) from error
+        # Without its cause: what a parser says of an address may be a piece of its password.
+        raise WrongEnvironment(str(error)) from None
 
 
 def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environment:
@@ -126,13 +120,11 @@ def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environ
             f"SECRET_KEY is not set or shorter than {SECRET_CHARACTERS} characters: `manage.py up` makes "
             "one and keeps it in the data directory; elsewhere set it to a long random value"
         )
-    database_url = env.str("DATABASE_URL", f"sqlite:///{data_dir / 'console.sqlite3'}")
-    scheme = urlsplit(database_url).scheme
-    if scheme not in {"sqlite", "postgres", "postgresql"}:
-        raise WrongEnvironment(f"DATABASE_URL: {scheme or database_url!r} is not sqlite or postgresql")
-    redis_url = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
-    if urlsplit(redis_url).scheme not in {"redis", "rediss", "unix"}:
-        raise WrongEnvironment(f"REDIS_URL: {redis_url!r} is not redis://, rediss:// or unix://")
+    database_url = _address(
+        env, "DATABASE_URL", f"sqlite:///{data_dir / 'console.sqlite3'}", "sqlite", "postgresql", "postgres"
+    )
+    redis_url = _address(env, "REDIS_URL", "redis://127.0.0.1:6379/0", "redis", "rediss", "unix")
+    email_url = _address(env, "EMAIL_URL", "console://", *_MAIL_SCHEMES)
     return Environment(
         secret_key=secret_key,
         debug=debug,
@@ -171,7 +163,7 @@ def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environ
             sockets_per_user=int(_number(env, "GDS_SOCKETS_PER_USER", 64, 1, 10_000, whole=True)),
         ),
         email=env.dj_email_url("EMAIL_URL", "console://"),
-        email_url=env.str("EMAIL_URL", "console://"),
+        email_url=email_url,
         audit_keys=_audit_keys(env),
     )
 
@@ -185,6 +177,16 @@ def _audit_keys(env: Env) -> tuple[str, ...]:
                 f"GDS_AUDIT_KEYS: key {place} of {len(named)} is shorter than {SECRET_CHARACTERS} characters"
             )
     return named
+
+
+def _address(env: Env, name: str, default: str, *schemes: str) -> str:
+    """The address of a service; one that can't be used is told without its password."""
+    url = env.str(name, default)
+    try:
+        addresses.check(url, schemes)
+    except addresses.WrongAddress as error:
+        raise WrongEnvironment(f"{name}: {error}") from None
+    return url
 
 
 def _number(env: Env, name: str, default: float, least: float, most: float, *, whole: bool = False) -> float:

@@ -17,7 +17,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connection
 
-from gdsconsole.env import without_password
+from gdsconsole.addresses import without_password
 
 
 class Cause(Enum):

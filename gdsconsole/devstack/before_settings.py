@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 
 from gdsconsole import env
-from gdsconsole.devstack import environment
+from gdsconsole.devstack import environment, files
 
 _given: dict[str, str] | None = None
 
@@ -18,9 +18,12 @@ _given: dict[str, str] | None = None
 def prepare(arguments: Sequence[str]) -> None:
     """For `up`, make the data directory and a secret key; for `down` and `status`, leave no trace.
 
+    What any command makes from here on, its owner alone may read.
+
     Raises CannotStart when the data directory can't be written to.
     """
     global _given
+    os.umask(files.UMASK)
     _given = dict(os.environ)
     command = arguments[1] if len(arguments) > 1 else ""
     if command not in {"up", "down", "status"}:

@@ -130,7 +130,8 @@ class Console:
     async def _redis(self, layout: environment.Layout) -> None:
         with self.progress.step(f"Redis answers on port {layout.redis_port}"):
             directory = self.wishes.data_dir / "redis"
-            await self.supervisor.start(parts.redis(port=layout.redis_port, directory=directory))
+            spec = parts.redis(port=layout.redis_port, directory=directory, password=layout.redis_password)
+            await self.supervisor.start(spec)
 
     async def _kafka(self, layout: environment.Layout) -> None:
         with self.progress.step("Java") as step:

@@ -7,18 +7,18 @@ and real environment variables win over it.
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dotenv import dotenv_values
 
-from gdsconsole.devstack import ports
+from gdsconsole.devstack import ports, redis_server
 from gdsconsole.devstack.errors import CannotStart
+from gdsconsole.devstack.files import close_to_others, write_private
 from gdsconsole.devstack.kafka_cluster import BrokerPorts, ClusterLayout
 from gdsconsole.env import KEPT_FILE
 
@@ -32,17 +32,18 @@ REMEMBERED = ("DATABASE_URL", "GDS_ORGANIZATION")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The console's ports, chosen at its first start."""
+    """The console's ports, and Redis' password, chosen at its first start."""
 
     redis_port: int
     brokers: tuple[BrokerPorts, ...]
+    redis_password: str = field(default="", repr=False)
 
     def cluster(self, data_dir: Path) -> ClusterLayout:
         return ClusterLayout(data_dir / "kafka", self.brokers)
 
     @property
     def redis_url(self) -> str:
-        return f"redis://127.0.0.1:{self.redis_port}/0"
+        return redis_server.url(self.redis_port, self.redis_password)
 
     @property
     def all_ports(self) -> dict[int, str]:
@@ -58,7 +59,11 @@ class Layout:
 def make_data_dir(data_dir: Path) -> None:
     """Create it, readable by its owner alone; raise CannotStart when it can't be written to."""
     try:
+        is_new = not data_dir.exists()
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # A directory with somebody else's files stays as open as its owner wants it.
+        if is_new or not any(data_dir.iterdir()) or (data_dir / LAYOUT_FILE).is_file():
+            close_to_others(data_dir)
         probe = data_dir / ".writable"
         probe.touch()
         probe.unlink()
@@ -100,20 +105,12 @@ def keep(data_dir: Path, values: Mapping[str, str]) -> None:
     write_private(path, "\n".join(lines) + "\n")
 
 
-def write_private(path: Path, text: str) -> None:
-    """Replace a file's content at once, readable by its owner alone from its first byte."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    temporary.replace(path)
-
-
 def read_layout(data_dir: Path) -> Layout | None:
     """The ports of the console in this data directory; None before its first start."""
     try:
         kept = json.loads((data_dir / LAYOUT_FILE).read_text())
-        return Layout(int(kept["redis"]), tuple(BrokerPorts(**broker) for broker in kept["brokers"]))
+        brokers = tuple(BrokerPorts(**broker) for broker in kept["brokers"])
+        return Layout(int(kept["redis"]), brokers, str(kept.get("redis_password", "")))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -124,9 +121,8 @@ def read_layout(data_dir: Path) -> Layout | None:
 
 def keep_layout(data_dir: Path, layout: Layout) -> None:
     brokers = [{"client": b.client, "controller": b.controller, "metrics": b.metrics} for b in layout.brokers]
-    write_private(
-        data_dir / LAYOUT_FILE, json.dumps({"redis": layout.redis_port, "brokers": brokers}, indent=1)
-    )
+    kept = {"redis": layout.redis_port, "redis_password": layout.redis_password, "brokers": brokers}
+    write_private(data_dir / LAYOUT_FILE, json.dumps(kept, indent=1))
 
 
 def settle_layout(data_dir: Path, *, brokers: int | None) -> Layout:
@@ -147,6 +143,9 @@ def settle_layout(data_dir: Path, *, brokers: int | None) -> Layout:
         )
     for port, purpose in kept.all_ports.items():
         ports.require_free(port, purpose)
+    if not kept.redis_password:  # of a console whose Redis had none yet
+        kept = replace(kept, redis_password=_new_password())
+        keep_layout(data_dir, kept)
     return kept
 
 
@@ -158,7 +157,12 @@ def _new_layout(brokers: int) -> Layout:
     instead = iter(ports.free(len(taken)))
     redis, *rest = [next(instead) if port in taken else port for port in standard]
     clients, controllers, metrics = (rest[n * brokers : (n + 1) * brokers] for n in range(3))
-    return Layout(redis, tuple(BrokerPorts(*one) for one in zip(clients, controllers, metrics, strict=True)))
+    each = tuple(BrokerPorts(*one) for one in zip(clients, controllers, metrics, strict=True))
+    return Layout(redis, each, _new_password())
+
+
+def _new_password() -> str:
+    return secrets.token_urlsafe(32)
 
 
 def addresses(layout: Layout, data_dir: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gdsconsole.devstack import kafka_cluster, redis_server
+from gdsconsole.devstack.files import write_private
 from gdsconsole.devstack.java import Java
 from gdsconsole.devstack.kafka_cluster import ClusterLayout
 from gdsconsole.devstack.supervisor import PartSpec
@@ -32,12 +33,14 @@ def manage(*words: str) -> list[str]:
     return [sys.executable, str(ROOT / "manage.py"), *words]
 
 
-def redis(*, port: int, directory: Path) -> PartSpec:
+def redis(*, port: int, directory: Path, password: str) -> PartSpec:
+    config = directory / "redis.conf"
     return PartSpec(
         name="redis",
-        command=redis_server.command(port=port, directory=directory, durable=True),
+        command=redis_server.command(port=port, directory=directory, durable=True, config=config),
         stage=_REDIS,
-        answers=lambda: redis_server.answers(port),
+        answers=lambda: redis_server.answers(port, password=password),
+        prepare=lambda: write_private(config, redis_server.configuration(password)),
         directory=directory,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gdsconsole.devstack import run_state
-from gdsconsole.devstack.environment import write_private
+from gdsconsole.devstack.files import write_private
 from gdsconsole.env import ROOT
 
 _PACKAGES = ("gdsconsole", "topics", "dlq", "lag")

@@ -16,7 +16,7 @@ from typing import IO
 
 import psutil
 
-from gdsconsole.devstack.environment import write_private
+from gdsconsole.devstack.files import write_private
 
 PHASES = ("starting", "ready", "stopping", "stopped", "failed")
 

@@ -39,6 +39,7 @@ class PartSpec:
     grace_s: float = 10.0  # from SIGTERM to SIGKILL
     settled: Callable[[], bool] | None = None  # after SIGTERM: nothing is left to lose, it may be killed
     first_backoff_s: float = 0.5
+    prepare: Callable[[], None] | None = None  # before each start, so what it made may be deleted
     directory: Path | None = None  # where it keeps its data; made again where somebody deleted it
 
 
@@ -223,6 +224,8 @@ class Supervisor:
         try:
             if part.spec.directory is not None:
                 part.spec.directory.mkdir(parents=True, exist_ok=True)
+            if part.spec.prepare is not None:
+                part.spec.prepare()
             part.process = processes.start(part.spec.command, log=part.log, environment=environment)
         except OSError as error:
             raise CannotStart(f"{part.spec.name} can't be started: {error}") from error

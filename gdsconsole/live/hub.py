@@ -23,6 +23,7 @@ from django.conf import settings
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from gdsconsole.addresses import without_password
 from gdsconsole.live import events, shapes
 from gdsconsole.live.authority import Grant, grant_of
 from gdsconsole.live.frames import OutFrame, visible
@@ -339,4 +340,4 @@ async def _close_quietly(subscription: Subscription) -> None:
 
 
 def _address() -> str:
-    return settings.REDIS_URL.rsplit("@", 1)[-1]
+    return without_password(settings.REDIS_URL)

@@ -25,6 +25,7 @@ from django.conf import settings
 from django.db import transaction
 from redis.client import Pipeline
 
+from gdsconsole.addresses import without_password
 from gdsconsole.live import events
 
 logger = logging.getLogger(__name__)
@@ -312,7 +313,7 @@ def _encoded(item: tuple[tuple[str, str], Mapping[str, Any]]) -> Event | None:
 
 def _address() -> str:
     """Redis' address without its password."""
-    return settings.REDIS_URL.rsplit("@", 1)[-1]
+    return without_password(settings.REDIS_URL)
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -53,6 +53,37 @@ def test_ports_stay_from_start_to_start(tmp_path: Path) -> None:
     assert environment.settle_layout(tmp_path, brokers=None) == first
 
 
+def test_redis_gets_a_password_where_it_had_none(tmp_path: Path) -> None:
+    made = environment.settle_layout(tmp_path, brokers=1)
+    environment.keep_layout(tmp_path, environment.Layout(made.redis_port, made.brokers))
+    again = environment.settle_layout(tmp_path, brokers=None)
+    assert len(again.redis_password) > 30
+    assert environment.settle_layout(tmp_path, brokers=None) == again
+    assert again.redis_url == f"redis://:{again.redis_password}@127.0.0.1:{again.redis_port}/0"
+    assert again.redis_password not in repr(again)
+    assert (tmp_path / "layout.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_data_directory_is_closed_to_others(tmp_path: Path) -> None:
+    ours, foreign = tmp_path / "ours", tmp_path / "foreign"
+    for directory in (ours, foreign):
+        (directory / "logs").mkdir(parents=True, mode=0o755)
+        for name in ("logs/web.log", "console.sqlite3", "console.sqlite3-wal"):
+            (directory / name).touch(0o644)
+    (ours / "layout.json").touch()
+    for directory in (ours, foreign):
+        environment.make_data_dir(directory)
+    assert ours.stat().st_mode & 0o777 == 0o700
+    for name in ("logs/web.log", "console.sqlite3", "console.sqlite3-wal"):
+        assert (ours / name).stat().st_mode & 0o777 == 0o600
+    # Somebody's own directory, which isn't a console's, stays as it is.
+    assert foreign.stat().st_mode & 0o777 == 0o755
+    empty = tmp_path / "empty"
+    empty.mkdir(0o755)
+    environment.make_data_dir(empty)
+    assert empty.stat().st_mode & 0o777 == 0o700
+
+
 def test_another_number_of_brokers_is_refused(tmp_path: Path) -> None:
     environment.settle_layout(tmp_path, brokers=1)
     with pytest.raises(CannotStart, match=r"of 1 brokers, not 3: `manage.py up --reset`"):

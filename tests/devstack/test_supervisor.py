@@ -99,7 +99,7 @@ async def test_redis_is_started_again_though_its_directory_is_gone(
     supervisor: Supervisor, tmp_path: Path, told: Told
 ) -> None:
     directory = tmp_path / "kept" / "redis"
-    await supervisor.start(parts.redis(port=ports.free(1)[0], directory=directory))
+    await supervisor.start(parts.redis(port=ports.free(1)[0], directory=directory, password="a-password"))
     shutil.rmtree(directory.parent)
     os.kill(pid_of(supervisor, "redis"), signal.SIGKILL)
     await until(lambda: told.has("redis runs again"), "Redis answers again")

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
 from gdsconsole import access
-from gdsconsole.devstack import ports, run_state
+from gdsconsole.devstack import environment, ports, run_state
 from gdsconsole.env import ROOT
 from tests.running_console import RunningConsole
 from tests.waiting import wait_until
@@ -61,8 +62,34 @@ def test_nothing_listens_beyond_loopback(console: RunningConsole) -> None:
 
 def test_secrets_are_for_their_owner_alone(console: RunningConsole) -> None:
     assert console.data_dir.stat().st_mode & 0o077 == 0
-    for name in ("console.env", "users.json"):
-        assert (console.data_dir / name).stat().st_mode & 0o777 == 0o600
+    files = {path for path in console.data_dir.rglob("*") if path.is_file() and not path.is_symlink()}
+    # A file may be gone by the time that it is looked at.
+    modes = {path: path.stat().st_mode for path in files if path.exists()}
+    assert [path for path, mode in modes.items() if mode & 0o077 and "static" not in path.parts] == []
+    names = {path.name for path in modes}
+    assert {"console.env", "users.json", "layout.json", "web.log", "redis.conf", "keys"} <= names
+    assert {"console.sqlite3", "console.sqlite3-wal", "console.sqlite3-shm"} <= names
+
+
+def test_redis_wants_its_password_and_nobody_prints_it(console: RunningConsole) -> None:
+    layout = environment.read_layout(console.data_dir)
+    assert layout is not None
+    password = layout.redis_password
+    assert len(password) > 30
+    with redis.Redis.from_url(layout.redis_url) as client:
+        assert client.ping()
+    for wrong in ({}, {"password": "guessed"}):
+        with (
+            redis.Redis(port=layout.redis_port, **wrong) as client,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            client.ping()
+    status = console.status()
+    assert status["redis_url"] == f"redis://:***@127.0.0.1:{layout.redis_port}/0"
+    said = [console.manage("status").stdout, json.dumps(status), console.started.stderr]  # type: ignore[union-attr]
+    logs = [path.read_text(errors="replace") for path in (console.data_dir / "logs").iterdir()]
+    commands = [" ".join(process.cmdline()) for process in run_state.marked(str(console.data_dir))]
+    assert [text for text in (*said, *logs, *commands) if password in text] == []
 
 
 def test_a_second_up_says_that_it_runs(console: RunningConsole) -> None:

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
 from gdsconsole import access
-from gdsconsole.devstack import environment
+from gdsconsole.devstack import environment, files
 from topics import seed
 
 EXAMPLES = """examples:
@@ -57,6 +57,6 @@ def make_demo_users(data_dir: Path) -> int:
             user = User.objects.create_user(role, password=password, is_staff=role == access.ADMIN)
             user.groups.add(Group.objects.get(name=role))
             kept[role] = password
-            environment.write_private(data_dir / environment.USERS_FILE, json.dumps(kept, indent=1) + "\n")
+            files.write_private(data_dir / environment.USERS_FILE, json.dumps(kept, indent=1) + "\n")
         added += 1
     return added

@@ -11,8 +11,8 @@ from typing import Any, TypedDict
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from gdsconsole.addresses import without_password
 from gdsconsole.devstack import console, environment, run_state
-from gdsconsole.env import without_password
 
 EXAMPLES = """examples:
   manage.py status
