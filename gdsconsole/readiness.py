@@ -18,6 +18,7 @@ from gdsconsole.kafka import cluster
 from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.outages import outage_of
 from gdsconsole.patience import hurried
+from gdsconsole.pipelines import services
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy, WriteProbe
 
@@ -78,14 +79,20 @@ def workers() -> str:
 
 def pipelines() -> str:
     wanted = [pipeline for pipeline in Pipeline.objects.prefetch_related("slots") if pipeline.is_wanted]
+    now = timezone.now()
     missing = [
-        f"{pipeline.name} has no partitions yet"
+        f"{pipeline.name} {_why_not(pipeline, now)}"
         for pipeline in wanted
-        if not holds_partitions(list(pipeline.slots.all()), timezone.now())
+        if not holds_partitions(list(pipeline.slots.all()), now)
     ]
     if missing or not wanted:
         raise NotReady("; ".join(missing) or "none is declared yet")
     return f"{len(wanted)} running"
+
+
+def _why_not(pipeline: Pipeline, now: datetime) -> str:
+    waits = any(services.waits_for_database(pipeline.name, copy, now=now) for copy in pipeline.slots.all())
+    return services.WAITS_FOR_DATABASE if waits else "has no partitions yet"
 
 
 def holds_partitions(copies: list[PipelineCopy], now: datetime) -> bool:

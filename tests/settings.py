@@ -7,6 +7,9 @@ from pathlib import Path
 _DATA_DIR = Path(os.environ.get("GDS_TEST_DATA_DIR") or tempfile.mkdtemp(prefix="gdsconsole-tests-"))
 os.environ["GDS_TEST_DATA_DIR"] = str(_DATA_DIR)
 os.environ["GDS_DATA_DIR"] = str(_DATA_DIR)
+# Nobody's: a test that asks for a Redis or a broker gets the session's, and no other may meet a console's.
+os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
+os.environ.setdefault("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
 os.environ.setdefault("SECRET_KEY", "only-for-tests-only-for-tests-only-for-tests")
 os.environ.setdefault("GDS_HTTPS", "false")
 os.environ.setdefault("DATABASE_URL", f"sqlite:///{_DATA_DIR / 'console.sqlite3'}")

@@ -160,6 +160,7 @@ def of_pipelines(pipelines: Sequence[Pipeline]) -> Iterable[Problem]:
     for state, tone, one, several in (
         ("halted", BAD, "is halted", "are halted"),
         ("absent", BAD, "does not run", "do not run"),
+        ("database", WARN, "waits for the database", "wait for the database"),
         ("backoff", WARN, "waits to try again", "wait to try again"),
         ("paused", WARN, "is paused", "are paused"),
     ):
@@ -174,6 +175,8 @@ def of_pipelines(pipelines: Sequence[Pipeline]) -> Iterable[Problem]:
 
 def _state_of(pipeline: Pipeline) -> str:
     """A pipeline's state, where one that is starting is told apart by how much of it runs."""
+    if pipeline.state == "backoff" and "the database" in pipeline.reason:
+        return "database"
     if pipeline.state != "starting":
         return pipeline.state
     if pipeline.running >= pipeline.wanted:

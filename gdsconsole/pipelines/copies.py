@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Protocol
@@ -68,7 +68,8 @@ class CopyLoop:
     _renewed_at: datetime | None = None
     _stats_at: datetime | None = None
     _told: tuple[State, list[str]] | None = None
-    _storage_down: bool = False
+    _storage_down: str = ""
+    _reads: list[str] = field(default_factory=list)
 
     def run(self) -> Outcome:
         """Run until something ends it; then commit, where that is still ours to do, close and release."""
@@ -112,14 +113,15 @@ class CopyLoop:
             with storage():
                 desired = leases.renew(lease=self.lease, heartbeat=self._heartbeat(), now=now)
                 topics = self.topics()
+                self._reads = sorted(topics)
         except TransientError as error:
             if not self._storage_down:
                 log.warning("%s/%d can't renew its lease: %s", self.lease.name, self.lease.slot, error)
-            self._storage_down = True
+            self._storage_down = str(error)
             return
         if self._storage_down:
             log.warning("%s/%d: the database is back", self.lease.name, self.lease.slot)
-            self._storage_down = False
+            self._storage_down = ""
             self.pipeline.retry_now()
         self._renewed_at = now
         self._obey(desired)
@@ -159,6 +161,7 @@ class CopyLoop:
                 "batch_ms": _ms(snapshot.batch_s),
                 "last_commit_at": snapshot.last_commit_at,
                 "waiting": dict(snapshot.waiting),
+                "reads": self._reads,
             },
         )
 
@@ -170,10 +173,11 @@ class CopyLoop:
         if _told_of(snapshot) != self._told:
             # Who holds what is in its row at once, not with a renewal that may be seconds off.
             self._renewed_at = None
-        # A lease that can't be renewed means a database that can't be written.
-        storage_down = self._storage_down and snapshot.state is State.RUNNING
-        reason = "the database is away" if storage_down else snapshot.reason
-        self._publish(PipelineCopy.State(snapshot.state.value), reason, snapshot, now)
+        state, reason = PipelineCopy.State(snapshot.state.value), snapshot.reason
+        if self._storage_down and snapshot.state is State.RUNNING:
+            # A lease that can't be renewed means a database that can't be written.
+            state, reason = PipelineCopy.State.BACKOFF, f"waits for the database: {self._storage_down}"
+        self._publish(state, reason, snapshot, now)
 
     def _publish(
         self, state: PipelineCopy.State, reason: str, snapshot: Snapshot | None, now: datetime

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +24,8 @@ from gdsconsole.pipelines.models import Pipeline, PipelineCopy
 
 TTL = timedelta(seconds=15)
 RENEW_EVERY = timedelta(seconds=3)
+# A consumer speaks every second; this long after its last word it may be gone.
+HEARD_WITHIN = timedelta(seconds=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,22 +147,52 @@ def release(*, lease: Lease, now: datetime, reason: str = "") -> bool:
     return bool(freed)
 
 
-def is_dead(copy: Held) -> bool:
-    """Whether the holder is a process of this very machine and container, and gone.
+class Life(Enum):
+    """What is known of a holder's process."""
 
-    Of a process elsewhere nothing is known until its lease is over.
-    """
+    ALIVE = "alive"
+    FROZEN = "frozen"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+def life_of(copy: Held) -> Life:
+    """Of a process of this very machine and container; of one elsewhere nothing is known."""
     if copy.pid is None or copy.pid_space != _pid_space():
-        return False
+        return Life.UNKNOWN
     try:
         process = psutil.Process(copy.pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        return copy.pid_started is not None and abs(process.create_time() - copy.pid_started) > 1
+        status = process.status()
+        is_other = copy.pid_started is not None and abs(process.create_time() - copy.pid_started) > 1
     except psutil.NoSuchProcess:
-        return True
+        return Life.DEAD
     except psutil.AccessDenied:
+        return Life.UNKNOWN
+    if status == psutil.STATUS_ZOMBIE or is_other:
+        return Life.DEAD
+    return Life.FROZEN if status in _FROZEN else Life.ALIVE
+
+
+_FROZEN = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+
+
+def is_dead(copy: Held) -> bool:
+    """Whether the holder is known to be gone before its lease is over."""
+    return life_of(copy) is Life.DEAD
+
+
+def has_lapsed(copy: PipelineCopy, *, now: datetime, heard: Callable[[], datetime | None]) -> bool:
+    """Whether the lease ran out while its holder lives, which can't renew it: the database takes no writes.
+
+    `heard` is asked, of a process elsewhere, when it last spoke.
+    """
+    if copy.pid is None or copy.is_held(now):
         return False
+    life = life_of(copy)
+    if life is Life.UNKNOWN:
+        spoke = heard()
+        return spoke is not None and now - spoke <= HEARD_WITHIN
+    return life is Life.ALIVE
 
 
 @cache

@@ -11,10 +11,11 @@ from django.urls import reverse
 
 from gdsconsole.live.history import history, summed
 from gdsconsole.live.snapshots import latest_of
-from gdsconsole.pipelines import services
-from gdsconsole.pipelines.models import PartitionFailure, PartitionProgress, PipelineCopy
+from gdsconsole.pipelines import services, verdicts
+from gdsconsole.pipelines.models import PartitionFailure, PartitionProgress, Pipeline, PipelineCopy
 from gdsconsole.pipelines.services import CopyRow, PipelineRow
 from gdsconsole.pipelines.sharing import Place, Strip, place_of, shared, strips, tint
+from gdsconsole.pipelines.verdicts import Around, Verdict
 
 FAILURES_SHOWN = 12
 # What comes of a pipeline's records, in the plural.
@@ -25,6 +26,7 @@ WRITES: Mapping[str, str] = {
     "dlq-index": "dead letters",
 }
 Trend = list[float | None]
+UNKNOWN_AROUND = Around()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,18 @@ class PipelineView:
     share: str
     stuck: tuple[Stuck, ...]
     more_stuck: int
+    verdict: Verdict
 
     @property
     def running(self) -> int:
         """How many of its copies somebody runs."""
         return sum(1 for copy in self.copies if copy.pid is not None)
+
+    @property
+    def verdict_told(self) -> str:
+        """The verdict as a sentence, and what its consumers say of it."""
+        said = f" Its consumers say: {self.reason}." if self.reason else ""
+        return f"{self.name} {self.verdict.text}.{said}"
 
     @property
     def is_abandoned(self) -> bool:
@@ -112,7 +121,8 @@ class PipelineView:
 def read(*, now: datetime) -> list[PipelineView]:
     """Every pipeline. Without Redis the trends are empty and the figures some seconds old."""
     rows = services.listing(now=now)
-    stats = latest_of(["pipeline.stats", "lag.sampled"])
+    stats = latest_of(["pipeline.stats", "lag.sampled", "brokers.sampled", "topics.compared"])
+    around = verdicts.around_of(stats["brokers.sampled"], stats["topics.compared"], now=now.timestamp())
     keys = [f"{row['name']}/{copy['slot']}" for row in rows for copy in row["copies"]]
     groups = [row["group"] for row in rows]
     into = history("pipeline.stats", "rate_in", keys)
@@ -146,6 +156,8 @@ def read(*, now: datetime) -> list[PipelineView]:
                 failures=failures[row["group"]],
                 trends=(trend(into, names), trend(out, names), trend(behind, [row["group"]])),
                 sample=sample,
+                lag_now=verdicts.lag_of(stats["lag.sampled"], row["group"], now=moment),
+                around=around,
             )
         )
     return views
@@ -189,23 +201,28 @@ def pipeline_view(
     failures: Sequence[PartitionFailure],
     trends: tuple[Trend, Trend, Trend],
     sample: Mapping[str, Any] | None,
+    lag_now: float | None = None,
+    around: Around = UNKNOWN_AROUND,
 ) -> PipelineView:
     """Pure. `known` are the partitions that the group ever had; `trends` in, out and of the lag.
 
     `sample` is the newest of the group's lag; a group that was never sampled has no page of its own.
+    `lag_now` is what it said, where that is not long ago.
     """
     held = {place: copy.slot for copy in copies for place in copy.places}
     waiting = {place_of(where): why for copy in copies for where, why in copy.waiting.items()}
     drawn = strips(held=held, known=known, waiting=waiting)
     stuck = _stuck(failures, waiting)
+    figures = total(copy.figures for copy in copies)
+    state, reason = _state_now(row, copies)
     return PipelineView(
         name=row["name"],
         group=row["group"],
-        state=row["state"],
-        reason=row["reason"],
+        state=state,
+        reason=reason,
         since=row["since"],
         wanted_copies=row["wanted_copies"],
-        figures=total(copy.figures for copy in copies),
+        figures=figures,
         trend_in=trends[0],
         trend_out=trends[1],
         trend_lag=trends[2],
@@ -220,7 +237,32 @@ def pipeline_view(
         ),
         stuck=tuple(stuck[:FAILURES_SHOWN]),
         more_stuck=max(0, len(stuck) - FAILURES_SHOWN),
+        verdict=verdicts.verdict(
+            state=state,
+            running=sum(copy.pid is not None for copy in copies),
+            partitions=len(held),
+            reads=_reads(row) or {place.topic for place in (held or known)},
+            rate=figures.rate_in,
+            trend=trends[0],
+            lag=lag_now,
+            around=around,
+        ),
     )
+
+
+def _state_now(row: PipelineRow, copies: Sequence[CopyView]) -> tuple[str, str]:
+    """The stored state, unless a consumer has said since that it waits: it can't store that it waits for the
+    database."""
+    waiting = [copy.reason for copy in copies if copy.state == PipelineCopy.State.BACKOFF]
+    if waiting and row["state"] in (Pipeline.State.RUNNING, PipelineCopy.State.STARTING):
+        return PipelineCopy.State.BACKOFF.value, waiting[0]
+    return row["state"], row["reason"]
+
+
+def _reads(row: PipelineRow) -> set[str]:
+    """The topics that its consumers say they read."""
+    told = [copy["counters"].get("reads") for copy in row["copies"]]
+    return {name for names in told if isinstance(names, list) for name in names if isinstance(name, str)}
 
 
 def total(each: Iterable[Figures]) -> Figures:

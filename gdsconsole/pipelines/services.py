@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from gdsconsole.audit import services as audit
+from gdsconsole.live.snapshots import latest
 from gdsconsole.pipelines import halts
 from gdsconsole.pipelines.halts import HaltRow
-from gdsconsole.pipelines.leases import is_dead
+from gdsconsole.pipelines.leases import has_lapsed, is_dead
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline, PipelineCopy
 
 MAX_COPIES = 64
 MAX_REASON = 2_000
+# Of a consumer whose lease ran out while it lives.
+WAITS_FOR_DATABASE = "waits for the database, which takes no writes"
 
 
 class UnknownPipeline(LookupError):
@@ -117,7 +120,7 @@ def listing(*, now: datetime) -> list[PipelineRow]:
         by_slot = {copy.slot: copy for copy in pipeline.slots.all()}
         lingering = [slot for slot, copy in by_slot.items() if slot >= pipeline.copies and copy.is_held(now)]
         slots = sorted({*range(pipeline.copies), *lingering})
-        copies = [_copy_row(slot, by_slot.get(slot), now) for slot in slots]
+        copies = [_copy_row(pipeline.name, slot, by_slot.get(slot), now) for slot in slots]
         standing = halts.standing(halted[pipeline.group])
         state, reason = _state(pipeline, copies, standing)
         halted_at = pipeline.halted_at if pipeline.halted_reason else None
@@ -137,7 +140,20 @@ def listing(*, now: datetime) -> list[PipelineRow]:
     return rows
 
 
-def _copy_row(slot: int, copy: PipelineCopy | None, now: datetime) -> CopyRow:
+def _copy_row(name: str, slot: int, copy: PipelineCopy | None, now: datetime) -> CopyRow:
+    if copy is not None and waits_for_database(name, copy, now=now):
+        return CopyRow(
+            slot=slot,
+            host=copy.host,
+            pid=copy.pid,
+            state=PipelineCopy.State.BACKOFF.value,
+            reason=WAITS_FOR_DATABASE,
+            partitions=copy.partitions,
+            rate_in=None,
+            # What it did until then is of then; that everything waits is of now.
+            counters={"waiting": dict.fromkeys(copy.partitions, WAITS_FOR_DATABASE)},
+            heartbeat_at=copy.heartbeat_at,
+        )
     if copy is None or not copy.is_held(now):
         return CopyRow(
             slot=slot,
@@ -161,6 +177,18 @@ def _copy_row(slot: int, copy: PipelineCopy | None, now: datetime) -> CopyRow:
         counters=copy.counters,
         heartbeat_at=copy.heartbeat_at,
     )
+
+
+def waits_for_database(name: str, copy: PipelineCopy, *, now: datetime) -> bool:
+    """Whether the consumer lives and can't say so in its row: its lease ran out, and it never let go."""
+
+    def heard() -> datetime | None:
+        spoken = (latest("pipeline.stats") or {}).get(f"{name}/{copy.slot}")
+        if spoken is None or spoken.get("state") == PipelineCopy.State.STOPPED:
+            return None
+        return datetime.fromtimestamp(spoken["published_at"], UTC)
+
+    return has_lapsed(copy, now=now, heard=heard)
 
 
 def _state(

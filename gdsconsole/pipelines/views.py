@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from gdsconsole.permissions import permission_required
-from gdsconsole.pipelines import reading, services
+from gdsconsole.pipelines import reading, services, verdicts
 from gdsconsole.pipelines.models import Pipeline
 from gdsconsole.pipelines.reading import PipelineView
 
@@ -40,32 +40,9 @@ def pipelines(request: HttpRequest) -> HttpResponse:
 
 def headline(views: Sequence[PipelineView]) -> str:
     """The page's answer in one sentence, worst first."""
-    if not views:
-        return "No pipeline is known yet: the reconciler makes them when beat and a worker run."
-    wrong: dict[str, list[str]] = {state: [] for state in _WORST_FIRST}
-    for view in views:
-        state = "abandoned" if view.is_abandoned else view.state
-        if state in wrong:
-            wrong[state].append(view.name)
-    told = [f"{_listed(names)} {_SAID[state][len(names) > 1]}" for state, names in wrong.items() if names]
-    if not told:
-        return "Every pipeline runs." if len(views) > 1 else f"{views[0].name} runs."
-    return f"{'; '.join(told)}."
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-# Of one pipeline, and of several.
-_SAID = {
-    "halted": ("halted and needs you", "halted and need you"),
-    "abandoned": ("is run by nobody", "are run by nobody"),
-    "backoff": ("waits for something to come back", "wait for something to come back"),
-    "starting": ("is not fully running yet", "are not fully running yet"),
-    "paused": ("is paused", "are paused"),
-}
-_WORST_FIRST = tuple(_SAID)
+    return verdicts.headline(
+        [(view.name, "abandoned" if view.is_abandoned else view.state, view.verdict) for view in views]
+    )
 
 
 @require_POST

@@ -169,7 +169,8 @@ def test_a_copy_says_its_rate_each_second_and_its_heartbeat_stands_in(published)
     assert (alerting.running, alerting.wanted, alerting.rate_in) == (3, 3, 110.0)
 
 
-def test_a_copy_whose_lease_is_over_has_no_rate():
+@pytest.mark.redis
+def test_a_copy_whose_lease_is_over_has_no_rate(redis_url):
     run_copy("alerting", now=NOW - timedelta(minutes=5), rate_in=10.0)
     alerting = reading.read_pipelines(None, now=NOW)[0]
     assert (alerting.state, alerting.running, alerting.rates) == ("starting", 0, {0: None})

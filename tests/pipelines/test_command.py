@@ -36,6 +36,8 @@ def test_list_answers_as_the_contract_says(capsys):
         "group": "gds-alerting",
         "state": "running",
         "reason": "",
+        "reading": "reads",
+        "reading_reason": "reads",
         "wanted_copies": 1,
         "copies": [
             {

@@ -240,7 +240,8 @@ def test_while_the_database_is_away_it_goes_on_and_renews_when_it_is_back(lab, m
     lab.turns(60)
     assert lab.loop.ended is None
     assert lab.runtime.turns == 61
-    assert "the database is away" in [stats["reason"] for _, stats in lab.published]
+    told = {(stats["state"], stats["reason"]) for _, stats in lab.published}
+    assert ("backoff", "waits for the database: the database is locked: database is locked") in told
     monkeypatch.setattr(leases, "renew", renew)
     lab.turns(1)
     assert lab.row.heartbeat_at == lab.now - timedelta(seconds=0.5)

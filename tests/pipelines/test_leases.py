@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,10 +12,12 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
+from gdsconsole.live.publish import flush, publish
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder, Lease
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
 from tests.factories import by
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -115,3 +118,56 @@ def test_a_renewal_says_what_is_wanted(change, slot, wanted, reason):
     change()
     desired = leases.renew(lease=lease, heartbeat=BEAT, now=NOW)
     assert (desired.is_wanted, desired.reason) == (wanted, reason)
+
+
+def lapsed(
+    holder: Holder, *, heard: datetime | None = None, after: timedelta = timedelta(seconds=24)
+) -> tuple[bool, str, str]:
+    """Of a lease that nobody renewed for a while: whether its holder waits, and how the pipeline is told."""
+    services.scale(name="alerting", copies=1, **by())
+    lease = claim(holder=holder)
+    assert lease is not None
+    leases.renew(lease=lease, heartbeat=BEAT, now=NOW)
+    listed = services.listing(now=NOW + after)[0]
+    waits = leases.has_lapsed(row(), now=NOW + after, heard=lambda: heard)
+    return waits, listed["state"], listed["reason"]
+
+
+def test_a_holder_that_lives_and_can_not_renew_waits_for_the_database() -> None:
+    assert lapsed(leases.this_process()) == (True, "backoff", services.WAITS_FOR_DATABASE)
+    # Whoever starts what is missing tries all the same: it can't be known to come back.
+    assert services.missing_slots(now=NOW + timedelta(seconds=24)) == [("alerting", 0)]
+
+
+def test_while_the_lease_runs_there_is_nothing_to_tell() -> None:
+    assert lapsed(leases.this_process(), after=timedelta(seconds=9))[:2] == (False, "running")
+
+
+def test_a_holder_that_died_waits_for_nothing() -> None:
+    here = leases.this_process()
+    assert lapsed(replace(here, pid_started=here.pid_started - 500))[:2] == (False, "starting")
+
+
+def test_a_frozen_holder_does_not_wait_it_is_stopped() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        child.send_signal(signal.SIGSTOP)
+        wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_STOPPED, 10, "it is stopped")
+        here = leases.this_process()
+        frozen = replace(here, pid=child.pid, pid_started=psutil.Process(child.pid).create_time())
+        assert lapsed(frozen)[0] is False
+        child.kill()
+
+
+def test_of_a_holder_elsewhere_it_is_known_by_what_it_says() -> None:
+    spoke = NOW + timedelta(seconds=22)
+    assert lapsed(ELSEWHERE, heard=spoke)[0] is True
+    assert not leases.has_lapsed(row(), now=NOW + timedelta(seconds=24), heard=lambda: NOW)
+
+
+@pytest.mark.redis
+def test_what_a_holder_elsewhere_says_is_read_from_redis(redis_url: str) -> None:
+    now = datetime.now(UTC)
+    claim(holder=ELSEWHERE, now=now - timedelta(seconds=24))
+    publish("pipeline.stats", "alerting/0", {"state": "backoff", "reason": "locked"})
+    flush()
+    assert services.listing(now=now)[0]["copies"][0]["reason"] == services.WAITS_FOR_DATABASE

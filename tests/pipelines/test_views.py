@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.utils import timezone
 
 from gdsconsole.access import sync_roles
+from gdsconsole.live.publish import flush, publish
 from gdsconsole.pipelines import leases, reading, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.verdicts import Kind, Verdict
 from gdsconsole.pipelines.views import headline
 from tests.factories import by
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.redis]
 
 
 @pytest.fixture
@@ -114,12 +118,37 @@ def test_others_may_not(login, role, action):
     assert Pipeline.objects.get(name="alerting").copies == 1
 
 
+def test_what_runs_and_can_not_read_is_not_called_running(login):
+    client = login("viewer")
+    sampled = {"brokers": None, "expected": 3, "error": "no broker answers"}
+    publish("brokers.sampled", "cluster", sampled)
+    flush()
+    page = client.get("/pipelines/").content.decode()
+    assert "alerting waits for the brokers: none answers; dlq-index is run by nobody." in page
+    assert "no broker answers" in page
+    publish("brokers.sampled", "cluster", {"brokers": 3, "expected": 3})
+    none = {"count": 0, "names": []}
+    compared = {"missing": none, "drift": none, "failing": none, "absent": ["gds.metrics.production"]}
+    publish("topics.compared", "declared", compared)
+    flush()
+    page = client.get("/pipelines/").content.decode()
+    assert "alerting has nothing to read: gds.metrics.production is not on the cluster" in page
+    listed = StringIO()
+    call_command("pipelines", "list", stdout=listed)
+    assert "has nothing to read: gds.metrics.production is not on the cluster" in listed.getvalue()
+
+
 def test_a_headline_for_a_quiet_day_and_an_empty_one():
     assert headline([]).startswith("No pipeline is known yet")
-    view = reading.read(now=timezone.now())[0]
-    assert headline([view, view]) == "Every pipeline runs."
-    assert headline([view]) == "alerting runs."
+    view = replace(reading.read(now=timezone.now())[0], verdict=Verdict(Kind.READS, "reads"))
+    assert headline([view, view]) == "Every pipeline reads."
+    assert headline([view]) == "alerting reads."
     halted = replace(view, state="halted")
-    assert headline([halted, view, replace(halted, name="warehouse"), replace(view, state="paused")]) == (
-        "alerting and warehouse halted and need you; alerting is paused."
-    )
+    assert headline(
+        [
+            halted,
+            replace(view, name="analytics"),
+            replace(halted, name="warehouse"),
+            replace(view, name="dlq-index", state="paused"),
+        ]
+    ) == ("alerting and warehouse halted and need you; dlq-index is paused.")

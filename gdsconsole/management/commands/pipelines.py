@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -16,11 +17,12 @@ from gdsconsole.audit.actors import command_actor
 from gdsconsole.kafka.errors import WrongClientConfig
 from gdsconsole.live.publish import flush
 from gdsconsole.patience import PIPELINES, bound_waits
-from gdsconsole.pipelines import leases, services
+from gdsconsole.pipelines import leases, reading, services
 from gdsconsole.pipelines.copies import Outcome, utc_now
 from gdsconsole.pipelines.draining import stop_signals
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
 from gdsconsole.pipelines.services import PipelineRow
+from gdsconsole.pipelines.verdicts import Kind, Verdict
 from gdsconsole.running import run_copy
 from gdsconsole.telling import database_told
 
@@ -82,15 +84,19 @@ class Command(BaseCommand):
             services.resume(name=name, actor=actor, now=now)
         elif action == "scale":
             services.scale(name=name, copies=options["copies"], actor=actor, now=now)
-        rows = [row for row in services.listing(now=utc_now()) if name in ("", row["name"])]
+        rows = [row for row in services.listing(now=now) if name in ("", row["name"])]
+        told = {view.name: view.verdict for view in reading.read(now=now)}
         if options["json"]:
-            self.stdout.write(json.dumps([_public(row) for row in rows]))
+            self.stdout.write(json.dumps([_public(row, told.get(row["name"])) for row in rows]))
         else:
-            self._table(rows)
+            self._table(rows, told)
 
-    def _table(self, rows: list[PipelineRow]) -> None:
+    def _table(self, rows: list[PipelineRow], told: Mapping[str, Verdict]) -> None:
         for row in rows:
-            reason = f"  {row['reason']}" if row["reason"] else ""
+            verdict = told.get(row["name"])
+            runs = verdict is not None and verdict.kind is not Kind.OFF
+            parts = [verdict.text if verdict is not None and runs else "", row["reason"]]
+            reason = "".join(f"  {part}" for part in parts if part)
             self.stdout.write(f"{row['name']:<12} {row['group']:<18} {row['state']}{reason}")
             for copy in row["copies"]:
                 where = f"{copy['host']}:{copy['pid']}" if copy["pid"] else "nobody"
@@ -146,7 +152,7 @@ class Command(BaseCommand):
         sys.stderr.write(f"{name}/{slot} {outcome.value}: {why}\n")
 
 
-def _public(row: PipelineRow) -> dict[str, Any]:
+def _public(row: PipelineRow, verdict: Verdict | None) -> dict[str, Any]:
     fields = ("slot", "host", "pid", "state", "reason", "partitions", "rate_in")
     copies = [{name: dict(copy)[name] for name in fields} for copy in row["copies"]]
     return {
@@ -154,6 +160,8 @@ def _public(row: PipelineRow) -> dict[str, Any]:
         "group": row["group"],
         "state": row["state"],
         "reason": row["reason"],
+        "reading": verdict.kind.value if verdict is not None else Kind.UNKNOWN.value,
+        "reading_reason": verdict.text if verdict is not None else "",
         "wanted_copies": row["wanted_copies"],
         "copies": copies,
     }
