@@ -230,7 +230,11 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "{asctime} {levelname:<7} {name} {message}", "style": "{"},
+        "line": {
+            "class": "gdsconsole.logs.LineFormatter",
+            "format": "{asctime} {levelname:<7} {name} {message}",
+            "style": "{",
+        },
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from gdsconsole.visible import visible
+
 STILL_EVERY_S = 5.0
 
 
@@ -25,10 +27,10 @@ class Progress:
     _last: float = field(default_factory=time.monotonic)
 
     def tell(self, line: str) -> None:
-        """One line for people, at once."""
+        """One line for people, at once; what a part wrote into its log does not steer their terminal."""
         self._last = time.monotonic()
         with suppress(OSError):  # a terminal that was closed must not keep a stop from its end
-            self.out.write(f"{line}\n")
+            self.out.write(f"{visible(line)}\n")
             self.out.flush()
 
     @contextmanager

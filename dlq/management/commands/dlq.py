@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -24,6 +23,8 @@ from gdsconsole.audit.actors import command_actor
 from gdsconsole.content import one_line
 from gdsconsole.live.publish import flush
 from gdsconsole.telling import database_told
+from gdsconsole.terminal import TerminalCommand
+from gdsconsole.visible import visible
 
 EXAMPLES = """
 examples:
@@ -39,7 +40,7 @@ PICKUP_S = 20.0
 TIMEOUT_S = 300.0
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "List, show, replay and discard dead letters."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -108,15 +109,13 @@ class Command(BaseCommand):
             return
         for name, value in detail.items():
             if name not in {"headers", "history", "value"}:
-                self._line(f"{name:<16} {'unknown' if value is None else value}")
+                self.line(f"{name:<16} {'unknown' if value is None else value}")
         for header in detail["headers"]:
-            self._line(f"header           {header['name']} = {_or_null(header['value'])}")
+            self._block("header", f"{visible(header['name'])} = {_or_null(header['value'])}")
         for event in detail["history"]:
             why = " ".join(filter(None, (event["target"], event["reason"] and f'"{event["reason"]}"')))
-            self.stdout.write(
-                f"history          {event['at']} {event['action']} by {event['actor']} {why}".rstrip()
-            )
-        self._line(f"value            {_or_null(detail['value'])}")
+            self.line(f"history          {event['at']} {event['action']} by {event['actor']} {why}".rstrip())
+        self._block("value", _or_null(detail["value"]))
 
     def _replay(self, options: dict[str, Any]) -> None:
         if options["timeout"] <= 0:
@@ -135,7 +134,7 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(f"--{error}", returncode=2) from error
         if not enqueue_replay():
-            sys.stderr.write("the queue can't be reached; the replay waits for the workers' schedule\n")
+            self.tell("the queue can't be reached; the replay waits for the workers' schedule")
         waited = wait_for(started.run, pickup_s=PICKUP_S, timeout_s=options["timeout"])
         items = ReplayItem.objects.filter(run=started.run).order_by("dead_letter_id")
         outcomes = [_outcome(item) for item in items] + [_unsent(refusal) for refusal in started.refusals]
@@ -163,11 +162,10 @@ class Command(BaseCommand):
 
     # How it is printed.
 
-    def _line(self, text: str) -> None:
-        """Whatever was in a message, it doesn't steer the terminal."""
-        self.stdout.write(
-            "".join(one if one.isprintable() or one in "\n\t" else f"\\x{ord(one):02x}" for one in text)
-        )
+    def _block(self, name: str, text: str) -> None:
+        """A text with the lines it has; those after the first are indented, so none passes for a row."""
+        for number, line in enumerate(text.split("\n")):
+            self.line(f"{'' if number else name:<17}{line}")
 
     def _print_json_rows(self, letters: QuerySet[DeadLetter]) -> None:
         """One array, written as it is read: there may be more letters than fit in memory."""
@@ -181,13 +179,13 @@ class Command(BaseCommand):
         for letter in shown:
             key = one_line(bytes(letter.key) if letter.key is not None else None, limit=28)
             error = " ".join(letter.error.split())
-            self._line(
+            self.line(
                 f"{letter.pk:>6}  {letter.state:<10} {letter.coordinates:<34} "
                 f"{'null' if key is None else key:<28}  {letter.error_type}: {error[:100]}".rstrip()
             )
         more = letters.count() - len(shown) if len(shown) == limit else 0
         if more:
-            sys.stderr.write(f"{more:,} more; --limit shows them\n")
+            self.tell(f"{more:,} more; --limit shows them")
 
     def _report(self, outcomes: Sequence[dict[str, Any]], options: dict[str, Any]) -> None:
         if options["json"]:
@@ -195,7 +193,7 @@ class Command(BaseCommand):
             return
         for outcome in outcomes:
             told = outcome.get("target") or outcome["error"]
-            self._line(f"{outcome['id']:>6}  {outcome['outcome']:<10} {told or ''}".rstrip())
+            self.line(f"{outcome['id']:>6}  {outcome['outcome']:<10} {told or ''}".rstrip())
 
 
 def _matching(pairs: Iterable[str], **defaults: str) -> QuerySet[DeadLetter]:

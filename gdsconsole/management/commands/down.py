@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from gdsconsole.devstack import processes, run_state
 from gdsconsole.devstack.progress import Progress
+from gdsconsole.terminal import TerminalCommand
 
 EXAMPLES = """examples:
   manage.py down
@@ -23,7 +24,7 @@ EXAMPLES = """examples:
 PATIENCE_S = 90.0
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Stops the console that runs with this data directory; nothing of it is left running."
     requires_system_checks = ()
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from gdsconsole import catalog
 from gdsconsole.actions import Actions
@@ -25,6 +24,7 @@ from gdsconsole.pipelines.services import PipelineRow
 from gdsconsole.pipelines.verdicts import Kind, Verdict
 from gdsconsole.running import run_copy
 from gdsconsole.telling import database_told
+from gdsconsole.terminal import TerminalCommand
 
 EXAMPLES = """
 examples:
@@ -42,7 +42,7 @@ WAIT_FOR_SLOT_S = leases.TTL.total_seconds() + 5
 WAIT_FOR_MEMBER_S = 75
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "List, run, pause, resume and scale the consumer groups."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -97,12 +97,12 @@ class Command(BaseCommand):
             runs = verdict is not None and verdict.kind is not Kind.OFF
             parts = [verdict.text if verdict is not None and runs else "", row["reason"]]
             reason = "".join(f"  {part}" for part in parts if part)
-            self.stdout.write(f"{row['name']:<12} {row['group']:<18} {row['state']}{reason}")
+            self.line(f"{row['name']:<12} {row['group']:<18} {row['state']}{reason}")
             for copy in row["copies"]:
                 where = f"{copy['host']}:{copy['pid']}" if copy["pid"] else "nobody"
                 rate = "unknown" if copy["rate_in"] is None else f"{copy['rate_in']:.0f}/s"
                 held = f"{len(copy['partitions'])} partitions, {rate}" if copy["pid"] else copy["reason"]
-                self.stdout.write(f"  {copy['slot']:>3}  {copy['state']:<10} {where:<32} {held}")
+                self.line(f"  {copy['slot']:>3}  {copy['state']:<10} {where:<32} {held}")
 
     def _run(self, name: str, slot: int | None, *, as_json: bool) -> None:
         pipeline = Pipeline.objects.filter(name=name).first()
@@ -138,7 +138,7 @@ class Command(BaseCommand):
                 if time.monotonic() > began + patience_s:
                     raise CommandError(f"{name}: {waits_for}")
                 if not said:
-                    sys.stderr.write(f"waiting: {waits_for}\n")
+                    self.tell(f"waiting: {waits_for}")
                     said = True
                 time.sleep(1)
 
@@ -149,7 +149,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(result))
         if outcome not in {Outcome.DRAINED, Outcome.UNWANTED}:
             raise CommandError(f"{name}/{slot} {outcome.value}: {why}")
-        sys.stderr.write(f"{name}/{slot} {outcome.value}: {why}\n")
+        self.tell(f"{name}/{slot} {outcome.value}: {why}")
 
 
 def _public(row: PipelineRow, verdict: Verdict | None) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group, User
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import transaction
 
 from gdsconsole import access
 from gdsconsole.devstack import environment, files
+from gdsconsole.terminal import TerminalCommand
 from topics import seed
 
 EXAMPLES = """examples:
@@ -23,7 +24,7 @@ EXAMPLES = """examples:
 """
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Adds what a new console starts with. What is there already stays as it is."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -39,7 +40,7 @@ class Command(BaseCommand):
             topics = seed.install_guide_definitions()
             rules = seed.install_default_rules()
         users = 0 if options["no_users"] else make_demo_users(settings.GDS_DATA_DIR)
-        self.stderr.write(f"added {users} users, {topics} topic definitions, {rules} alert rules")
+        self.tell(f"added {users} users, {topics} topic definitions, {rules} alert rules")
 
 
 def make_demo_users(data_dir: Path) -> int:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from gdsconsole.kafka.clients import (
     ClientHooks,
@@ -30,6 +30,7 @@ from gdsconsole.management.interruption import Interruption
 from gdsconsole.management.lines import read_lines
 from gdsconsole.management.sending import MetricLines, Tally
 from gdsconsole.pipelines.connection import kafka_settings
+from gdsconsole.terminal import TerminalCommand
 
 EXAMPLES = """examples:
   manage.py send_metrics metrics.jsonl --topic gds.metrics.production
@@ -47,7 +48,7 @@ _TRANSACTION_TIMEOUT_MS = 300_000
 _CONNECT_TIMEOUT_S = 5.0
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Sends metrics, one JSON object a line, and says how many were delivered."
     requires_system_checks = ()
 
@@ -104,9 +105,7 @@ class Command(BaseCommand):
         because = LastError()
         producer = _producer(settings, because, transactional=options["transactional"])
         require_topic(producer, options["topic"], settings, timeout_s=_CONNECT_TIMEOUT_S, because=because)
-        lines = MetricLines(
-            producer, options["topic"], key_by=options["key_by"], tell=lambda line: self.stderr.write(line)
-        )
+        lines = MetricLines(producer, options["topic"], key_by=options["key_by"], tell=self.tell)
         groups = read_lines(stream, at_most=options["batch"], waiting=interruption.waiting)
         if options["transactional"]:
             init_transactions(producer, settings, timeout_s=options["timeout"])
@@ -115,7 +114,7 @@ class Command(BaseCommand):
             send = lines.send
         tally = send(groups, timeout_s=options["timeout"], stop=lambda: interruption.requested)
         if interruption.requested:
-            self.stderr.write(f"interrupted after {tally.read} lines")
+            self.tell(f"interrupted after {tally.read} lines")
         return tally
 
     def _opened(self, file: str) -> AbstractContextManager[io.BufferedIOBase]:

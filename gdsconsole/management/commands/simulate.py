@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings as django_settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from gdsconsole.kafka.clients import ClientHooks, LastError, new_producer, quiet_client, require_topic
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic, WrongClientConfig
@@ -20,6 +20,7 @@ from gdsconsole.management.arguments import at_least_one, rate, seconds, share
 from gdsconsole.management.interruption import Interrupted, Interruption
 from gdsconsole.management.simulating import Simulation
 from gdsconsole.pipelines.connection import kafka_settings
+from gdsconsole.terminal import TerminalCommand
 from topics.simulator import telemetry
 
 EXAMPLES = """examples:
@@ -35,7 +36,7 @@ _PROGRESS_S = 5.0
 _PROGRESS_FOREVER_S = 60.0
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Sends simulated metrics to a topic, some of them poison if asked for."
     requires_system_checks = ()
 
@@ -94,12 +95,12 @@ class Command(BaseCommand):
         try:
             self._run(simulation, interruption, progress_s=_PROGRESS_FOREVER_S if forever else _PROGRESS_S)
         except SendStalled as error:
-            self.stderr.write(f"Kafka at {settings.bootstrap_servers}: {error}")
+            self.tell(f"Kafka at {settings.bootstrap_servers}: {error}")
         result = simulation.finish(timeout_s=_FLUSH_S)
         took_s = time.monotonic() - began
         if result.failed:
             reason = simulation.first_failure or "not acknowledged in time"
-            self.stderr.write(
+            self.tell(
                 f"{result.failed} records not delivered to Kafka at {settings.bootstrap_servers}: {reason}"
             )
         return {
@@ -118,7 +119,7 @@ class Command(BaseCommand):
             now = time.monotonic()
             if now - told_at >= progress_s:
                 delivered = simulation.delivered
-                self.stderr.write(f"{delivered} delivered, {(delivered - told) / (now - told_at):.0f}/s")
+                self.tell(f"{delivered} delivered, {(delivered - told) / (now - told_at):.0f}/s")
                 told_at, told = now, delivered
             with suppress(Interrupted), interruption.waiting():
                 time.sleep(simulation.wait_s(now))

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from gdsconsole.addresses import without_password
 from gdsconsole.devstack import console, environment, run_state
+from gdsconsole.terminal import TerminalCommand
 
 EXAMPLES = """examples:
   manage.py status
@@ -38,7 +39,7 @@ class Status(TypedDict, total=False):
     parts: list[PartStatus]
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Shows the parts of the console; exits 0 only when every part answers."
     requires_system_checks = ()
 
@@ -60,19 +61,17 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _print(self, status: Status) -> None:
-        self.stdout.write(f"ready {status['url']}" if status["ready"] else f"not ready: {status['reason']}")
+        self.line(f"ready {status['url']}" if status["ready"] else f"not ready: {status['reason']}")
         for part in status["parts"]:
             pid = part["pid"] if part["pid"] is not None else "-"
-            self.stdout.write(
-                f"  {part['name']:<18} {part['state']:<11} {pid!s:>8}  {part['detail']}".rstrip()
-            )
+            self.line(f"  {part['name']:<18} {part['state']:<11} {pid!s:>8}  {part['detail']}".rstrip())
         if not status["parts"]:
             return
-        self.stdout.write(f"  Kafka     {status['kafka_bootstrap_servers']}")
-        self.stdout.write(f"  Redis     {status['redis_url']}")
-        self.stdout.write(f"  database  {status['database_url']}")
+        self.line(f"  Kafka     {status['kafka_bootstrap_servers']}")
+        self.line(f"  Redis     {status['redis_url']}")
+        self.line(f"  database  {status['database_url']}")
         for name, password in status.get("users", {}).items():
-            self.stdout.write(f"  {name:<10} {password}")
+            self.line(f"  {name:<10} {password}")
 
 
 def read_status(data_dir: Path, *, secrets: bool) -> Status:

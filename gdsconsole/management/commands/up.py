@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from gdsconsole.devstack import before_settings, environment, parts, processes, run_state
 from gdsconsole.devstack.console import Console, Wishes
 from gdsconsole.devstack.errors import CannotStart
 from gdsconsole.devstack.progress import Progress
 from gdsconsole.env import KEPT_FILE
+from gdsconsole.terminal import TerminalCommand
 
 EXAMPLES = """examples:
   manage.py up                        everything in the foreground; Ctrl-C stops it
@@ -30,7 +31,7 @@ _DATA = ("kafka", "redis", "beat", "static", "logs", "run/prepared.json")
 _FILES = (environment.LAYOUT_FILE, environment.USERS_FILE, KEPT_FILE, "console.sqlite3")
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = (
         "Starts Kafka, Redis, the database, the web server, workers and sample traffic on 127.0.0.1, "
         "prints `ready URL` and the demo users when every part answers, and keeps all of it running."
@@ -77,7 +78,7 @@ class Command(BaseCommand):
             phase = state.phase if state else "starting"
             raise CommandError(f"a console with the data in {data_dir} is {phase}: see `manage.py status`")
         Progress(sys.stderr).tell(f"already running, pid {state.pid}; `manage.py down` stops it")
-        self.stdout.write(f"ready {state.url}")
+        self.line(f"ready {state.url}")
 
     def _run(self, data_dir: Path, options: dict[str, Any], lock: IO[str]) -> int:
         progress = Progress(sys.stderr)
@@ -105,7 +106,7 @@ class Command(BaseCommand):
 
         def on_ready() -> None:
             progress.tell(f"everything answers after {time.monotonic() - began:.1f} s")
-            self.stdout.write(f"ready {console.url}")
+            self.line(f"ready {console.url}")
             if not options["detached"]:
                 self._print_users(data_dir)
                 progress.tell(f"logs and data are in {data_dir}; Ctrl-C stops everything")
@@ -140,7 +141,7 @@ class Command(BaseCommand):
                 code = process.poll()  # before reading, so that the last lines are not missed
                 for line in said:
                     if line.startswith("ready "):
-                        self.stdout.write(line.rstrip())
+                        self.line(line.rstrip())
                         self._print_users(data_dir)
                         return 0
                     progress.tell(line.rstrip())
@@ -150,7 +151,7 @@ class Command(BaseCommand):
 
     def _print_users(self, data_dir: Path) -> None:
         for name, password in environment.read_users(data_dir).items():
-            self.stdout.write(f"  {name:<10} {password}")
+            self.line(f"  {name:<10} {password}")
 
 
 def _reset(data_dir: Path, *, of_database: str) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from gdsconsole import formats
@@ -17,6 +17,8 @@ from gdsconsole.kafka.record_times import RecordTimes
 from gdsconsole.names import shown
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.telling import database_told
+from gdsconsole.terminal import TerminalCommand
+from gdsconsole.visible import visible
 from lag import services
 from lag.history import History
 from lag.models import GroupSample
@@ -39,7 +41,7 @@ stopped, judged by this reading and the samples that the console has stored; rat
 """
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Read the lag of every consumer group once, or of one with its partitions."
     requires_system_checks = ()
 
@@ -78,34 +80,33 @@ class Command(BaseCommand):
             raise CommandError(f"groups may be missing: {snapshot.incomplete}")
 
     def _groups(self, rows: Sequence[GroupSample]) -> None:
-        width = max([len("GROUP"), *(len(shown(row.group)) for row in rows)])
-        self.stdout.write(f"{'GROUP':<{width}}  STATUS         LAG  {'AGE':>11}   LOST  CONSUMED  STATE")
-        for row in rows:
-            self.stdout.write(
-                f"{shown(row.group):<{width}}  {row.status:<8} {formats.exact_number(row.total_lag):>9}"
+        names = [visible(shown(row.group)) for row in rows]
+        width = max([len("GROUP"), *map(len, names)])
+        self.line(f"{'GROUP':<{width}}  STATUS         LAG  {'AGE':>11}   LOST  CONSUMED  STATE")
+        for name, row in zip(names, rows, strict=True):
+            self.line(
+                f"{name:<{width}}  {row.status:<8} {formats.exact_number(row.total_lag):>9}"
                 f"  {formats.duration(row.age_s):>11} {formats.exact_number(row.lost):>6}"
                 f"  {formats.rate(row.consumed_per_s):>8}  {row.state}"
             )
             if row.unknown_partitions:
-                self.stdout.write(f"  and an unknown lag of {row.unknown_partitions} partitions")
+                self.line(f"  and an unknown lag of {row.unknown_partitions} partitions")
             if row.reason:
-                self.stdout.write(f"  {row.reason}")
+                self.line(f"  {row.reason}")
         if not rows:
-            self.stdout.write("no consumer groups")
+            self.line("no consumer groups")
 
     def _partitions(self, row: GroupSample) -> None:
         parts = row.partitions or []
         names = [f"{part['topic']}-{part['partition']}" for part in parts]
         width = max([len("PARTITION"), *map(len, names)])
-        self.stdout.write("")
-        self.stdout.write(
-            f"{'PARTITION':<{width}}  STATUS    COMMITTED        END       LAG         AGE  HOW FOUND"
-        )
+        self.line("")
+        self.line(f"{'PARTITION':<{width}}  STATUS    COMMITTED        END       LAG         AGE  HOW FOUND")
         for name, part in zip(names, parts, strict=True):
-            self.stdout.write(
+            self.line(
                 f"{name:<{width}}  {part['status']:<8} {formats.exact_number(part['committed']):>10}"
                 f" {formats.exact_number(part['end']):>10} {formats.exact_number(part['lag']):>9}"
                 f" {formats.duration(part['age_s']):>11}  {part['method'] or 'unknown'}"
             )
             if part["reason"]:
-                self.stdout.write(f"  {part['reason']}")
+                self.line(f"  {part['reason']}")

@@ -6,12 +6,13 @@ import json
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
 from gdsconsole.telling import database_told
+from gdsconsole.terminal import TerminalCommand
 from topics import services
 from topics.models import Alert, AlertState
 
@@ -31,7 +32,7 @@ first: firing before pending before resolved, then by severity, then the longest
 NEWEST = 200
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "List alerts, and acknowledge one."
     requires_system_checks = ()
 
@@ -70,11 +71,11 @@ class Command(BaseCommand):
             return
         for alert in shown:
             taken = f"  ack {alert.acknowledged_by}" if alert.acknowledged_at else ""
-            self.stdout.write(
+            self.line(
                 f"{alert.pk:>6}  {alert.state:<8}  {alert.severity:<8}  "
                 f"{alert.started_at:%Y-%m-%d %H:%M:%S}Z  {alert.summary}  ({alert.rule.name}){taken}"
             )
-        self.stderr.write(f"{len(shown)} alerts")
+        self.tell(f"{len(shown)} alerts")
 
     def _ack(self, options: dict[str, Any]) -> None:
         alert = Alert.objects.select_related("rule").filter(pk=options["id"]).first()
@@ -87,7 +88,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(as_dict(alert)))
         else:
-            self.stdout.write(f"{actor} has alert {alert.pk}: {alert.summary}")
+            self.line(f"{actor} has alert {alert.pk}: {alert.summary}")
 
 
 def _actor(username: str | None) -> User:

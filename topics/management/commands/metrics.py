@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from gdsconsole.actions import Actions
 from gdsconsole.durations import duration
 from gdsconsole.telling import database_told
+from gdsconsole.terminal import TerminalCommand
 from topics.models import MetricPoint
 
 EXAMPLES = """
@@ -46,7 +47,7 @@ COLUMNS = (
 )
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Look into the warehouse: the points of instances and metrics, or how many there are."
     requires_system_checks = ()
 
@@ -70,7 +71,7 @@ class Command(BaseCommand):
             with database_told(options):
                 if options["count"]:
                     count = points.count()
-                    self.stdout.write(json.dumps({"count": count}) if options["json"] else str(count))
+                    self.line(json.dumps({"count": count}) if options["json"] else str(count))
                 else:
                     self._list(_rows(points), as_json=options["json"])
         except BrokenPipeError:
@@ -83,7 +84,7 @@ class Command(BaseCommand):
             if as_json:
                 self.stdout.write(f"{',' if count else '['}{json.dumps(row)}")
             else:
-                self.stdout.write(
+                self.line(
                     f"{row['timestamp']}  {row['value']:>14.6g}  {row['metric_name']}  {row['instance_id']}  "
                     f"{row['database_type']}  {row['environment'] or '-'}"
                 )
@@ -91,7 +92,7 @@ class Command(BaseCommand):
         if as_json:
             self.stdout.write("]" if count else "[]")
         else:
-            self.stderr.write(f"{count} points")
+            self.tell(f"{count} points")
 
 
 def _rows(points: Any) -> Iterator[dict[str, Any]]:

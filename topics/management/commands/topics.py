@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from gdsconsole.telling import database_told
+from gdsconsole.terminal import TerminalCommand
 from topics import services
 from topics.plan import Change, Kind, Plan
 
@@ -41,7 +42,7 @@ SIGNS = {Kind.CREATE: "+", Kind.ADD_PARTITIONS: "+", Kind.ALTER_CONFIG: "~", Kin
 DIFFERS = 2
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Plan, apply, compare, check, export and import the declared topics."
     requires_system_checks = ()
 
@@ -79,9 +80,9 @@ class Command(BaseCommand):
         else:
             self._adjusted(plan)
             for change in plan.changes:
-                self.stdout.write(_line(change))
+                self.line(_line(change))
             count = len(plan.changes)
-            self.stdout.write(
+            self.line(
                 f"{count} change{'s' if count != 1 else ''}, nothing applied"
                 if count
                 else f"the cluster is as declared: {len(plan.wanted)} topics"
@@ -102,7 +103,7 @@ class Command(BaseCommand):
                 plan, live, actor=command_actor(), now=timezone.now(), report=self._report
             )
             if plan.is_clean:
-                self.stdout.write(f"nothing to do: {len(plan.wanted)} topics are as declared")
+                self.line(f"nothing to do: {len(plan.wanted)} topics are as declared")
         failed = [outcome for outcome in done if outcome.error is not None]
         if any(outcome.change.kind is not Kind.REFUSED for outcome in failed):
             raise CommandError(f"{len(failed)} of {len(done)} changes could not be made")
@@ -112,9 +113,10 @@ class Command(BaseCommand):
     def _report(self, outcome: services.Applied) -> None:
         said = _line(outcome.change)
         if outcome.error is not None and outcome.change.kind is not Kind.REFUSED:
-            self.stderr.write(f"{said}\n  failed: {outcome.error}")
+            self.tell(said)
+            self.tell(f"  failed: {outcome.error}")
         else:
-            self.stdout.write(said)
+            self.line(said)
 
     def _drift(self, options: dict[str, Any]) -> None:
         live = services.read_cluster()
@@ -135,13 +137,13 @@ class Command(BaseCommand):
                         ("live", drift.live),
                     )
                 )
-                self.stdout.write(f"{drift.topic}  {drift.name}: {said}: {drift.verdict}")
+                self.line(f"{drift.topic}  {drift.name}: {said}: {drift.verdict}")
             for name in missing:
-                self.stdout.write(f"{name}  is declared and not on the cluster")
+                self.line(f"{name}  is declared and not on the cluster")
             for name in undeclared:
-                self.stdout.write(f"{name}  is on the cluster and not declared")
+                self.line(f"{name}  is on the cluster and not declared")
             if not drifts and not missing and not undeclared:
-                self.stdout.write(f"no drift: {len(states)} topics are as declared")
+                self.line(f"no drift: {len(states)} topics are as declared")
         if drifts or missing:
             sys.exit(DIFFERS)
 
@@ -164,8 +166,8 @@ class Command(BaseCommand):
         else:
             for row in rows:
                 mark = "ok  " if row["passed"] else "FAIL"
-                self.stdout.write(f"{mark}  {row['topic']:<32} {row['check']:<28} {row['detail']}")
-            self.stdout.write(f"{len(rows) - len(failed)} of {len(rows)} checks passed")
+                self.line(f"{mark}  {row['topic']:<32} {row['check']:<28} {row['detail']}")
+            self.line(f"{len(rows) - len(failed)} of {len(rows)} checks passed")
         if failed:
             sys.exit(DIFFERS)
 
@@ -179,13 +181,13 @@ class Command(BaseCommand):
             return
         for what, names in outcome.items():
             for name in names if what != "unchanged" else ():
-                self.stdout.write(f"{what}: {name}")
+                self.line(f"{what}: {name}")
         counted = ", ".join(f"{len(names)} {what}" for what, names in outcome.items())
-        self.stdout.write(f"{counted}; `manage.py topics plan` shows what that means for the cluster")
+        self.line(f"{counted}; `manage.py topics plan` shows what that means for the cluster")
 
     def _adjusted(self, plan: Plan) -> None:
         for adjustment in plan.adjustments:
-            self.stderr.write(f"adjusted: {adjustment}")
+            self.tell(f"adjusted: {adjustment}")
 
     def _json(self, result: Any) -> None:
         self.stdout.write(json.dumps(result))

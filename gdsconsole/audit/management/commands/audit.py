@@ -7,13 +7,14 @@ import re
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from gdsconsole.actions import Actions
 from gdsconsole.audit.filters import filtered
 from gdsconsole.audit.models import AuditEntry
 from gdsconsole.audit.verifying import verify
 from gdsconsole.telling import database_told
+from gdsconsole.terminal import TerminalCommand
 
 EXAMPLES = """
 examples:
@@ -47,7 +48,7 @@ STATES: dict[str, tuple[bool | None, str, int]] = {
 _NOTED = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "List what people did, and verify that the log is unchanged."
     requires_system_checks = ()
 
@@ -85,11 +86,11 @@ class Command(BaseCommand):
         for entry in shown:
             outcome = "" if entry.outcome == "done" else f"  [{entry.outcome}]"
             reason = f"  ({entry.reason})" if entry.reason else ""
-            self.stdout.write(
+            self.line(
                 f"{entry.number:>6}  {entry.at:%Y-%m-%d %H:%M:%S}Z  "
                 f"{entry.actor} {entry.sentence}{outcome}{reason}"
             )
-        self.stderr.write(f"{len(shown)} entries")
+        self.tell(f"{len(shown)} entries")
 
     def _verify(self, options: dict[str, Any]) -> None:
         verdict = verify(noted=_noted(options["noted"]))
@@ -111,14 +112,10 @@ class Command(BaseCommand):
             )
         else:
             for problem in verdict.problems:
-                self.stdout.write(
-                    f"entry {problem.number} {problem.what}" if problem.number else problem.what
-                )
+                self.line(f"entry {problem.number} {problem.what}" if problem.number else problem.what)
             for unknown in verdict.unknown:
-                self.stdout.write(f"not known: {unknown}")
-            self.stdout.write(
-                f"{verdict.entries} entries, {sentence}; newest {verdict.number}:{verdict.digest}"
-            )
+                self.line(f"not known: {unknown}")
+            self.line(f"{verdict.entries} entries, {sentence}; newest {verdict.number}:{verdict.digest}")
         if code:
             sys.exit(code)
 
