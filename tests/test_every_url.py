@@ -111,6 +111,10 @@ TABLE: dict[str, Row] = {
     "pipelines/<slug:name>/pause/": Row("/pipelines/alerting/pause/", post=OPERATORS),
     "pipelines/<slug:name>/resume/": Row("/pipelines/alerting/resume/", post=OPERATORS),
     "pipelines/<slug:name>/scale/": Row("/pipelines/alerting/scale/", post=OPERATORS, data={"copies": "2"}),
+    "pipelines/<slug:name>/halts/": Row("/pipelines/alerting/halts/", get=VIEWERS),
+    "pipelines/<slug:name>/halts/<slug:decision>/": Row(
+        "/pipelines/alerting/halts/resume/", post=OPERATORS, data={"halt": "1:0"}
+    ),
     "dlq/": Row("/dlq/", get=VIEWERS),
     "dlq/causes/": Row("/dlq/causes/", get=VIEWERS),
     "dlq/<int:pk>/": Row("/dlq/{letter}/", get=VIEWERS),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from django.db import transaction
 
@@ -22,6 +22,10 @@ NAMED = 16
 
 class HaltsMoved(Exception):
     """A partition isn't as it was when this was decided: look again. The message names it."""
+
+
+class NotHalted(LookupError):
+    """No partition of the pipeline is halted, or not this one; the message says which are."""
 
 
 class HaltRow(TypedDict):
@@ -56,6 +60,28 @@ def as_row(halt: PartitionHalt) -> HaltRow:
         skip_to=halt.skip_to,
         decided_by=halt.decided_by,
     )
+
+
+def public(row: HaltRow) -> dict[str, Any]:
+    """As JSON has it."""
+    return {**row, "since": row["since"].isoformat()}
+
+
+def chosen(pipeline: Pipeline, partitions: Sequence[str]) -> list[PartitionHalt]:
+    """The halted partitions that are named, by number or as `topic-number`; all without a name.
+
+    Raises `NotHalted`.
+    """
+    rows = by_group([pipeline.group])[pipeline.group]
+    names = {one for row in rows for one in (row.place, str(row.partition))}
+    missing = [one for one in partitions if one not in names]
+    if not rows:
+        raise NotHalted(f"no partition of {pipeline.name} is halted")
+    if missing:
+        are = ", ".join(row.place for row in rows)
+        raise NotHalted(f"partition {missing[0]} of {pipeline.name} is not halted; halted: {are}")
+    wanted = set(partitions)
+    return [row for row in rows if not wanted or wanted & {row.place, str(row.partition)}]
 
 
 def standing(rows: Iterable[PartitionHalt]) -> list[PartitionHalt]:

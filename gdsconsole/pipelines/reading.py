@@ -12,6 +12,7 @@ from django.urls import reverse
 from gdsconsole.live.history import history, summed
 from gdsconsole.live.snapshots import latest_of
 from gdsconsole.pipelines import services, verdicts
+from gdsconsole.pipelines.halts import HaltRow
 from gdsconsole.pipelines.models import PartitionFailure, PartitionProgress, Pipeline, PipelineCopy
 from gdsconsole.pipelines.services import CopyRow, PipelineRow
 from gdsconsole.pipelines.sharing import Place, Strip, place_of, shared, strips, tint
@@ -95,6 +96,7 @@ class PipelineView:
     lag_page: str
     writes: str
     copies: tuple[CopyView, ...]
+    halted: tuple[HaltRow, ...]
     strips: tuple[Strip, ...]
     share: str
     stuck: tuple[Stuck, ...]
@@ -111,6 +113,21 @@ class PipelineView:
         """The verdict as a sentence, and what its consumers say of it."""
         said = f" Its consumers say: {self.reason}." if self.reason else ""
         return f"{self.name} {self.verdict.text}.{said}"
+
+    @property
+    def standing(self) -> int:
+        """How many of its partitions wait for a decision; the others go on."""
+        return sum(1 for halt in self.halted if not halt["decision"])
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the group has, as far as is known."""
+        return max(sum(len(strip.cells) for strip in self.strips), len(self.halted))
+
+    @property
+    def decided(self) -> list[HaltRow]:
+        """What was decided of halted partitions and isn't over yet."""
+        return [halt for halt in self.halted if halt["decision"]]
 
     @property
     def is_abandoned(self) -> bool:
@@ -211,7 +228,10 @@ def pipeline_view(
     """
     held = {place: copy.slot for copy in copies for place in copy.places}
     waiting = {place_of(where): why for copy in copies for where, why in copy.waiting.items()}
-    drawn = strips(held=held, known=known, waiting=waiting)
+    standing = {
+        Place(one["topic"], one["partition"]): one["reason"] for one in row["halted"] if not one["decision"]
+    }
+    drawn = strips(held=held, known=known, waiting=waiting, halted=standing)
     stuck = _stuck(failures, waiting)
     figures = total(copy.figures for copy in copies)
     state, reason = _state_now(row, copies)
@@ -230,6 +250,7 @@ def pipeline_view(
         lag_page=reverse("lag:group", args=[row["group"]]) if sample else reverse("lag:groups"),
         writes=WRITES.get(row["name"], "rows or records"),
         copies=tuple(copies),
+        halted=tuple(row["halted"]),
         strips=tuple(drawn),
         share=shared(
             [len(copy.places) for copy in copies if copy.pid is not None],

@@ -17,11 +17,12 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One partition. `slot` is the copy that holds it, None is nobody; `why` says why it waits."""
+    """One partition. `slot` is the copy that holds it, None is nobody; `why` says why it waits, or halted."""
 
     number: int
     slot: int | None
     why: str
+    is_halted: bool = False
 
     @property
     def tint(self) -> str:
@@ -45,18 +46,27 @@ def place_of(name: str) -> Place:
     return Place(topic, int(number))
 
 
-def strips(*, held: Mapping[Place, int], known: Iterable[Place], waiting: Mapping[Place, str]) -> list[Strip]:
+def strips(
+    *,
+    held: Mapping[Place, int],
+    known: Iterable[Place],
+    waiting: Mapping[Place, str],
+    halted: Mapping[Place, str],
+) -> list[Strip]:
     """A strip a topic: its partitions in order, each with the copy that holds it.
 
-    `known` are partitions the group ever had. Of topics that nobody reads any more they are left out, as
-    long as somebody reads any.
+    `halted` are those that stand until a person decides, and why. `known` are partitions the group ever
+    had; of topics that nobody reads any more they are left out, as long as somebody reads any.
     """
     topics = sorted({place.topic for place in held} or {place.topic for place in known})
     drawn = []
     for topic in topics:
         numbers = [place.number for place in {*held, *known} if place.topic == topic]
         places = [Place(topic, number) for number in range(max(numbers) + 1)]
-        cells = tuple(Cell(place.number, held.get(place), waiting.get(place, "")) for place in places)
+        cells = tuple(
+            Cell(place.number, held.get(place), halted.get(place) or waiting.get(place, ""), place in halted)
+            for place in places
+        )
         drawn.append(Strip(topic, cells))
     return drawn
 

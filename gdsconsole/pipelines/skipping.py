@@ -104,6 +104,17 @@ def preview(wanted: Target, held: Sequence[Stand]) -> list[Skip]:
     return plan(wanted, held, times)
 
 
+def confirmed(skips: Mapping[int, int], held: Sequence[Stand]) -> None:
+    """Whether these targets, by the halt's id, still lie in their logs. Pure; raises `WrongSkip`."""
+    for one in held:
+        halt, to = one.halt, skips[one.halt.pk]
+        if one.end is None or not halt.offset < to <= one.end:
+            end = "an unknown end" if one.end is None else f"{one.end}, its end"
+            raise WrongSkip(
+                f"to: offset {to} is not between {halt.offset}, where {halt.place} stands, and {end}"
+            )
+
+
 def plan(wanted: Target, held: Sequence[Stand], times: Mapping[tuple[str, int], int | None]) -> list[Skip]:
     """Pure. `times` has the first offset at or after the wanted time, None where there is none.
 

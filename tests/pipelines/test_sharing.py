@@ -41,7 +41,7 @@ def test_in_words(counts: list[int], total: int, told: str):
 
 def test_each_partition_is_a_cell_of_its_copy():
     held = dict.fromkeys(places(0, 1), 0) | dict.fromkeys(places(3), 9)
-    (strip,) = strips(held=held, known=places(0, 5), waiting={Place(TOPIC, 1): "database: locked"})
+    (strip,) = strips(held=held, known=places(0, 5), waiting={Place(TOPIC, 1): "database: locked"}, halted={})
     assert strip.topic == TOPIC
     assert strip.cells == (
         Cell(0, 0, ""),
@@ -56,9 +56,17 @@ def test_each_partition_is_a_cell_of_its_copy():
 
 def test_a_topic_that_nobody_reads_any_more_is_not_drawn():
     known = [*places(0, 1), *places(0, topic="gds.metrics.old")]
-    assert [strip.topic for strip in strips(held={Place(TOPIC, 0): 0}, known=known, waiting={})] == [TOPIC]
-    assert [strip.topic for strip in strips(held={}, known=known, waiting={})] == ["gds.metrics.old", TOPIC]
-    assert strips(held={}, known=[], waiting={}) == []
+    read = strips(held={Place(TOPIC, 0): 0}, known=known, waiting={}, halted={})
+    assert [strip.topic for strip in read] == [TOPIC]
+    unread = strips(held={}, known=known, waiting={}, halted={})
+    assert [strip.topic for strip in unread] == ["gds.metrics.old", TOPIC]
+    assert strips(held={}, known=[], waiting={}, halted={}) == []
+
+
+def test_a_halted_partition_says_so_rather_than_that_it_waits():
+    at = Place(TOPIC, 1)
+    (strip,) = strips(held={at: 0}, known=[], waiting={at: "locked"}, halted={at: "500 in a row"})
+    assert [(cell.why, cell.is_halted) for cell in strip.cells] == [("", False), ("500 in a row", True)]
 
 
 def test_eight_colours_go_round():

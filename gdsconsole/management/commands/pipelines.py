@@ -13,10 +13,11 @@ from django.core.management.base import CommandError, CommandParser
 from gdsconsole import catalog
 from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
-from gdsconsole.kafka.errors import WrongClientConfig
+from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from gdsconsole.live.publish import flush
+from gdsconsole.management import halt_actions
 from gdsconsole.patience import PIPELINES, bound_waits
-from gdsconsole.pipelines import leases, reading, services
+from gdsconsole.pipelines import halts, leases, reading, services, skipping
 from gdsconsole.pipelines.copies import Outcome, utc_now
 from gdsconsole.pipelines.draining import stop_signals
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
@@ -34,6 +35,12 @@ examples:
   manage.py pipelines pause alerting
   manage.py pipelines resume alerting         also after it halted
   manage.py pipelines scale alerting 3
+ways out of a halt:
+  manage.py pipelines halts                                         which partitions stand, where and why
+  manage.py pipelines resume alerting --partition 3                 go on where it stands
+  manage.py pipelines dead-letter alerting --apply                  what fails, until a record is good again
+  manage.py pipelines skip alerting --to offset:5120 --partition 3  the preview: how many are skipped
+  manage.py pipelines skip alerting --to time:15m --reason "bad deploy" --apply
 """
 # A holder that died elsewhere frees its slot when its lease is over; a little more than that.
 WAIT_FOR_SLOT_S = leases.TTL.total_seconds() + 5
@@ -51,14 +58,22 @@ class Command(TerminalCommand):
         run = actions.add("run", "run one copy in the foreground")
         run.add_argument("name")
         run.add_argument("--slot", type=int, help="the copy's number, from 0; else the first that is free")
-        for name, what in (
-            ("pause", "let every copy drain and stop"),
-            ("resume", "start it again, also after it halted"),
-        ):
-            actions.add(name, what).add_argument("name")
+        actions.add("pause", "let every copy drain and stop").add_argument("name")
+        resume = actions.add("resume", "start it again, also after it halted")
+        resume.add_argument("name")
+        _add_partitions(resume)
         scale = actions.add("scale", "run another number of copies")
         scale.add_argument("name")
         scale.add_argument("copies", type=int)
+        actions.add("halts", "the halted partitions").add_argument("name", nargs="?", default="")
+        let = actions.add("dead-letter", "dead-letter what fails, the breaker off, until it is good again")
+        skip = actions.add("skip", "go on behind what a halted partition stands at")
+        skip.add_argument("--to", required=True, help="offset:N, time:T (ISO 8601 or an age) or latest")
+        for parser_of in (let, skip):
+            parser_of.add_argument("name")
+            _add_partitions(parser_of)
+            parser_of.add_argument("--reason", default="", help="is kept in the audit log")
+            parser_of.add_argument("--apply", action="store_true", help="do it; without it, the preview")
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:
@@ -67,8 +82,10 @@ class Command(TerminalCommand):
                 self._do(options)
         except services.UnknownPipeline as error:
             raise CommandError(str(error), returncode=2) from error
-        except services.WrongCopies as error:
+        except (services.WrongCopies, skipping.WrongSkip) as error:
             raise CommandError(str(error), returncode=2) from error
+        except (halts.NotHalted, halts.HaltsMoved, KafkaUnavailable) as error:
+            raise CommandError(str(error)) from error
         except WrongClientConfig as error:
             raise CommandError(str(error)) from error
 
@@ -77,9 +94,14 @@ class Command(TerminalCommand):
         if action == "run":
             self._run(options["name"], options["slot"], as_json=options["json"])
             return
+        if action in {"halts", "dead-letter", "skip"}:
+            self._halts(action, options)
+            return
         name, actor, now = options.get("name", ""), command_actor(), utc_now()
         if action == "pause":
             services.pause(name=name, actor=actor, now=now)
+        elif action == "resume" and options["partition"]:
+            halt_actions.resume(name=name, partitions=options["partition"], actor=actor, now=now)
         elif action == "resume":
             services.resume(name=name, actor=actor, now=now)
         elif action == "scale":
@@ -90,6 +112,29 @@ class Command(TerminalCommand):
             self.stdout.write(json.dumps([_public(row, told.get(row["name"])) for row in rows]))
         else:
             self._table(rows, told)
+
+    def _halts(self, action: str, options: dict[str, Any]) -> None:
+        name, now = options["name"], utc_now()
+        if action == "halts":
+            rows = halt_actions.listed(name)
+            if options["json"]:
+                self.stdout.write(json.dumps(rows))
+                return
+            for row in rows:
+                decided = f"  {row['decision']} by {row['decided_by']}" if row["decision"] else ""
+                place = f"{row['topic']}-{row['partition']}"
+                why = f"{row['offset']}: {row['reason']}{decided}"
+                self.stdout.write(f"{row['name']:<12} {place} at offset {why}")
+            if not rows:
+                sys.stderr.write("no partition is halted\n")
+            return
+        how = {name: options[name] for name in ("name", "apply", "reason")}
+        how |= {"partitions": options["partition"], "actor": command_actor(), "now": now}
+        if action == "skip":
+            preview = halt_actions.skip(to=options["to"], **how)
+        else:
+            preview = halt_actions.dead_letter(**how)
+        self.stdout.write(json.dumps(preview) if options["json"] else "\n".join(halt_actions.told(preview)))
 
     def _table(self, rows: list[PipelineRow], told: Mapping[str, Verdict]) -> None:
         for row in rows:
@@ -163,8 +208,19 @@ def _public(row: PipelineRow, verdict: Verdict | None) -> dict[str, Any]:
         "reading": verdict.kind.value if verdict is not None else Kind.UNKNOWN.value,
         "reading_reason": verdict.text if verdict is not None else "",
         "wanted_copies": row["wanted_copies"],
+        "halted": [halts.public(one) for one in row["halted"]],
         "copies": copies,
     }
+
+
+def _add_partitions(parser: Any) -> None:
+    parser.add_argument(
+        "--partition",
+        action="append",
+        default=[],
+        metavar="N",
+        help="this halted partition alone, by its number or as topic-number; may be given again",
+    )
 
 
 def _holders(pipeline: Pipeline, slot: int | None) -> str:
