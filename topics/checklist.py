@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdsconsole.kafka.topic_properties import lasts_for_ever
 from topics.plan import MIN_ISR, Layout
 
 FEWEST_REPLICAS = 3
@@ -80,12 +81,13 @@ def _retention(live: Layout) -> Check:
     kept = int(live.config.get("retention.ms", "-1"))
     if "delete" not in live.config.get("cleanup.policy", "delete"):
         return Check("retention configured", True, "compacted: the newest record of each key is kept")
-    if kept < 0:
+    if lasts_for_ever(kept):
         by_size = int(live.config.get("retention.bytes", "-1"))
+        is_bounded = by_size > 0 and not lasts_for_ever(by_size)
         return Check(
             "retention configured",
-            by_size > 0,
-            f"kept up to {by_size} bytes a partition" if by_size > 0 else "records are kept for ever",
+            is_bounded,
+            f"kept up to {by_size} bytes a partition" if is_bounded else "records are kept for ever",
         )
     return Check("retention configured", True, f"retention.ms {kept}")
 
@@ -100,5 +102,5 @@ def _dead_letters(live: Layout, dead_letters: Layout | None) -> Check:
     if dead_letters is None:
         return Check(name, False, "the topic for its dead letters is not on the cluster")
     own, theirs = (int(layout.config.get("retention.ms", "-1")) for layout in (live, dead_letters))
-    kept = theirs < 0 or 0 <= own <= theirs
+    kept = lasts_for_ever(theirs) or 0 <= own <= theirs
     return Check(name, kept, f"retention.ms {theirs} for dead letters, {own} for the topic")

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from gdsconsole.kafka.topic_properties import same
+
 MIN_ISR = "min.insync.replicas"
 
 
@@ -143,7 +145,9 @@ def _differences(topic: str, wanted: Layout, live: LiveLayout) -> Iterable[Chang
             {"replication.factor": str(wanted.replication_factor)},
             "another replication factor moves data: use kafka-reassign-partitions",
         )
-    differing = {name: value for name, value in wanted.config.items() if live.config.get(name) != value}
+    differing = {
+        name: value for name, value in wanted.config.items() if not same(name, live.config.get(name), value)
+    }
     if differing:
         before = {name: live.config.get(name, "unset") for name in differing}
         yield Change(topic, Kind.ALTER_CONFIG, before, differing)
@@ -183,11 +187,11 @@ def three_way(*, topic: str, wanted: Layout, applied: Layout | None, live: LiveL
     there = live.fields()
     drifts = []
     for name, value in wanted.fields().items():
-        if there.get(name) == value:
+        if same(name, there.get(name), value):
             continue
-        if name not in before or there.get(name) == before[name]:
+        if name not in before or same(name, there.get(name), before[name]):
             verdict = Verdict.NOT_APPLIED
-        elif value == before[name]:
+        elif same(name, value, before[name]):
             verdict = Verdict.CHANGED_ON_CLUSTER
         else:
             verdict = Verdict.BOTH_CHANGED

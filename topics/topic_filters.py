@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 
+from gdsconsole.kafka.topic_properties import lasts_for_ever
 from topics.services import TopicState
 
 ALL, FAILING = "all", "checks"
@@ -94,4 +95,4 @@ def _sorted(topics: list[ListedTopic], sort: str) -> list[ListedTopic]:
 
 
 def _retention(retention_ms: int) -> float:
-    return float("inf") if retention_ms < 0 else float(retention_ms)
+    return float("inf") if lasts_for_ever(retention_ms) else float(retention_ms)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from gdsconsole.formats import byte_size, duration
+from gdsconsole.kafka.topic_properties import LONG_MAX, lasts_for_ever
 
 
 class Unit(NamedTuple):
@@ -31,10 +33,12 @@ def unit_of(metric_name: str) -> Unit:
 
 def property_in_words(name: str, value: str | None) -> str | None:
     """`retention.ms` 604800000 as `7 d`, `max.message.bytes` 1048588 as `1 MiB`; others as they are."""
-    if value is None or not value.lstrip("-").isdigit():
+    if value is None or not re.fullmatch(r"-?[0-9]{1,19}", value):
         return value
     number = int(value)
-    if name.startswith("retention.") and number < 0:
+    if name == "retention.ms" and lasts_for_ever(number):
+        return "for ever"
+    if number >= LONG_MAX or (name == "retention.bytes" and lasts_for_ever(number)):
         return "no limit"
     if name.endswith(".ms"):
         return duration(number / 1000)

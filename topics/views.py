@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.kafka.groups import LogRange, read_log_ranges
+from gdsconsole.kafka.topic_properties import lasts_for_ever
 from gdsconsole.live.history import history
 from gdsconsole.live.snapshots import latest, latest_of
 from gdsconsole.permissions import permission_required
@@ -108,6 +109,7 @@ def _rates(*, now: float) -> dict[str, dict[str, Any]]:
 def _row(state: TopicState, rates: dict[str, dict[str, Any]]) -> dict[str, Any]:
     name = state.definition.name
     rate = rates.get(name, {})
+    kept_ms = state.definition.retention_ms
     return {
         "state": state,
         "name": name,
@@ -120,7 +122,7 @@ def _row(state: TopicState, rates: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "rate_live": f"topic.rates:{name}:rate_in",
         "total_live": f"topic.rates:{name}:end_total",
         "passed": sum(1 for check in state.checks if check.passed),
-        "retention_s": None if state.definition.retention_ms < 0 else state.definition.retention_ms / 1000,
+        "retention_s": None if lasts_for_ever(kept_ms) else kept_ms / 1000,
         "tone": {"missing": "bad", "drift": "warn"}.get(state.state, ""),
     }
 
@@ -251,7 +253,7 @@ def _is_fresh(figures: Mapping[str, Any], now: float) -> bool:
 def _limit_bytes(state: TopicState) -> int | None:
     """How large a partition may grow; None without such a limit, and where nobody knows."""
     limit = state.live.config.get("retention.bytes") if state.live else None
-    return int(limit.value) if limit is not None and int(limit.value) >= 0 else None
+    return None if limit is None or lasts_for_ever(int(limit.value)) else int(limit.value)
 
 
 def _count(held: LogRange | None) -> int | None:

@@ -25,6 +25,7 @@ from gdsconsole.kafka.admin import REQUEST_TIMEOUT_S, admin_client, answer, answ
 from gdsconsole.kafka.cluster import Partition, read_cluster
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable, kafka_error
+from gdsconsole.kafka.topic_properties import same
 
 SETTLE_TIMEOUT_S = 30.0
 _POLL_S = 0.1
@@ -235,7 +236,7 @@ def _wait_for_config(
         # A fresh reading of the cluster also picks another broker to ask.
         read_cluster(settings)
         seen = _read_config(settings, [name], REQUEST_TIMEOUT_S).get(name, {})
-        shown = all(key in seen and seen[key].value == value for key, value in changed.items())
+        shown = all(key in seen and same(key, seen[key].value, value) for key, value in changed.items())
         in_a_row = in_a_row + 1 if shown else 0
         if time.monotonic() >= deadline:
             raise ChangeRefused(f"{name}: the new properties did not show within {timeout_s:g} s")

@@ -63,6 +63,12 @@ def test_defining_again_says_what_happened() -> None:
         ({"extra_config": {"retention.ms": "1"}}, "extra_config", "has a field of its own, retention_ms"),
         ({"extra_config": {"segment.mss": "1"}}, "extra_config", "'segment.mss' is not a topic property"),
         ({"extra_config": {"segment.ms": 1}}, "extra_config", "segment.ms: expected text, got 1"),
+        ({"extra_config": {"segment.ms": "7d"}}, "extra_config", "segment.ms: '7d' is not a whole number"),
+        (
+            {"extra_config": {"preallocate": "on"}},
+            "extra_config",
+            "preallocate: 'on' is neither true nor false",
+        ),
         ({"extra_config": ["a"]}, "extra_config", "expected an object"),
     ],
 )

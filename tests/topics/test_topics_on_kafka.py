@@ -94,6 +94,28 @@ def test_plan_apply_plan(names: Callable[..., str], kafka_admin: AdminClient) ->
     assert TopicDefinition.objects.get().last_applied["partitions"] == 12
 
 
+def test_settings_as_people_write_them_are_applied_once(names: Callable[..., str]) -> None:
+    """A broker tells a value as it understood it: compared as text, each would differ for ever."""
+    name = names()
+    written = {
+        "min.cleanable.dirty.ratio": "0.50",
+        "segment.ms": "0600000",
+        "preallocate": "False",
+        "follower.replication.throttled.replicas": "0:1, 1:2",
+    }
+    services.define_topic(name=name, partitions=1, extra_config=written, **by())
+    assert run("apply")[0] == 0
+    assert run("plan")[0] == 0
+    changed = written | {"min.cleanable.dirty.ratio": "0.250", "segment.bytes": " 02097152 "}
+    services.define_topic(name=name, extra_config=changed, retention_ms=2**63 - 1, **by())
+    # What it waits for is what brokers tell.
+    code, _, err = run("apply")
+    assert (code, err) == (0, "")
+    assert run("plan")[0] == 0
+    code, out, _ = run("drift")
+    assert (code, name in out) == (0, False), out
+
+
 def test_changes_to_a_live_topic(names: Callable[..., str]) -> None:
     name = names()
     services.define_topic(name=name, partitions=3, **by())

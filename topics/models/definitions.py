@@ -9,42 +9,10 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
+from gdsconsole.kafka.topic_properties import PROPERTIES, check
 from topics import naming
 
 DAY_MS = 86_400_000
-# Topic properties of Kafka 4.3 that may be declared beyond those with a column of their own.
-EXTRA_PROPERTIES = frozenset(
-    {
-        "compression.gzip.level",
-        "compression.lz4.level",
-        "compression.zstd.level",
-        "delete.retention.ms",
-        "file.delete.delay.ms",
-        "flush.messages",
-        "flush.ms",
-        "follower.replication.throttled.replicas",
-        "index.interval.bytes",
-        "leader.replication.throttled.replicas",
-        "local.retention.bytes",
-        "local.retention.ms",
-        "max.compaction.lag.ms",
-        "message.timestamp.after.max.ms",
-        "message.timestamp.before.max.ms",
-        "message.timestamp.type",
-        "min.cleanable.dirty.ratio",
-        "min.compaction.lag.ms",
-        "preallocate",
-        "remote.log.copy.disable",
-        "remote.log.delete.on.disable",
-        "remote.storage.enable",
-        "retention.bytes",
-        "segment.bytes",
-        "segment.index.bytes",
-        "segment.jitter.ms",
-        "segment.ms",
-        "unclean.leader.election.enable",
-    }
-)
 
 
 def validate_topic_name(name: str) -> None:
@@ -60,10 +28,14 @@ def validate_extra_config(config: Any) -> None:
     for name, value in config.items():
         if name in FIELD_OF_PROPERTY:
             raise ValidationError(f"{name}: has a field of its own, {FIELD_OF_PROPERTY[name]}", code="twice")
-        if name not in EXTRA_PROPERTIES:
+        if name not in PROPERTIES:
             raise ValidationError(f"{name!r} is not a topic property of Kafka 4.3", code="unknown")
         if not isinstance(value, str) or not value:
             raise ValidationError(f"{name}: expected text, got {value!r}", code="type")
+        try:
+            check(name, value)
+        except ValueError as error:
+            raise ValidationError(f"{name}: {value!r} {error}", code="value") from error
 
 
 class CleanupPolicy(models.TextChoices):
