@@ -27,6 +27,9 @@ from gdsconsole.kafka.errors import (
     kafka_error,
 )
 
+# A leader that is being elected answers the same producer a little later; another begins anew.
+RENEW_EVERY = 3
+
 
 @dataclass(frozen=True, slots=True)
 class RefusedDeadLetter:
@@ -87,6 +90,7 @@ class DeadLetterWriter:
         self._topic_for = topic_for
         self._park = park
         self._renew = renew
+        self._discards = 0
         self._timeout_s = timeout_s
         self._clock = clock
         self._pending: list[_Pending] = []
@@ -120,6 +124,7 @@ class DeadLetterWriter:
             self._park([_refusal(entry) for entry in refused])
         parked = set(map(id, refused))
         written = sum(entry.acknowledged for entry in self._pending)
+        self._discards = 0 if written else self._discards
         self._pending = [entry for entry in self._unsettled() if id(entry) not in parked]
         if self._pending:
             raise self._failure()
@@ -131,7 +136,8 @@ class DeadLetterWriter:
             self._producer.purge()
             self._producer.poll(0)
             self._pending = []
-            if self._renew is not None:
+            self._discards += 1
+            if self._renew is not None and self._discards % RENEW_EVERY == 0:
                 self._producer = self._renew()
 
     def _unsettled(self) -> list[_Pending]:

@@ -39,6 +39,8 @@ INIT_TIMEOUT_S = 5.0
 # coordinator that is away holds the client's call up for it, whatever bound the call is given: less than a
 # lease lasts.
 TRANSACTION_TIMEOUT_MS = 10_000
+# A producer that has waited for its id this long is made anew, in case it is that which hangs.
+STARTING_S = 30.0
 
 
 class InTransactions(Handed):
@@ -60,6 +62,9 @@ class InTransactions(Handed):
         self._settings = settings
         self._clock = clock
         self._producer: Producer | None = None
+        # One that has no id yet, and since when it waits.
+        self._starting: tuple[Producer, float] | None = None
+        self._began_at = 0.0
         self._sealed: list[Stretch] = []
         self.is_open = False
         # Why the open transaction must not be committed.
@@ -69,10 +74,21 @@ class InTransactions(Handed):
 
     def prepare(self) -> None:
         """Have a producer, and no earlier transaction of this slot open. Raises `TransientError`."""
-        if self._producer is None:
-            producer = self._open_producer()
+        if self._producer is not None:
+            return
+        now = self._clock()
+        if self._starting is None or now - self._starting[1] >= STARTING_S:
+            self._starting = (self._open_producer(), now)
+        producer, _ = self._starting
+        try:
             transactions.init_transactions(producer, self._settings, timeout_s=INIT_TIMEOUT_S)
-            self._producer = producer
+        except TransientError as error:
+            # What it asked for may still be answered. Asked for by another producer too, whichever of the
+            # two the coordinator heard last would lock the other one out.
+            if not transactions.may_go_on(error):
+                self._starting = None
+            raise
+        self._producer, self._starting = producer, None
 
     def seal(self, stretches: Sequence[Stretch]) -> None:
         outgoing = self.taken()
@@ -116,6 +132,12 @@ class InTransactions(Handed):
                     producer, as_partitions(offsets, labels), member, timeout_s=COMMIT_TIMEOUT_S
                 )
             transactions.commit(producer, timeout_s=COMMIT_TIMEOUT_S)
+        except FencedError as error:
+            self._discard()
+            if self._clock() - self._began_at < TRANSACTION_TIMEOUT_MS / 1000:
+                raise
+            # A coordinator that ends a transaction for its age locks the producer out as a successor would.
+            raise TransactionAborted(f"it was open for too long: {error}") from error
         except Exception:
             self._discard()
             raise
@@ -138,13 +160,14 @@ class InTransactions(Handed):
         self.drop()
         self.abort()
         self._discard()
+        self._starting = None
 
     def _begun(self) -> Producer:
         if self._producer is None:
             raise TransientError("the transaction's producer isn't there yet")
         if not self.is_open:
             self._producer.begin_transaction()
-            self.is_open = True
+            self.is_open, self._began_at = True, self._clock()
         return self._producer
 
     def _discard(self) -> None:
@@ -242,7 +265,9 @@ class TransactionalCommitter:
         except FencedError as error:
             self._refuse(KafkaError(KafkaError._FENCED, str(error), fatal=True))
         except TransactionAborted as error:
-            self._refuse(error.cause or KafkaError(KafkaError._RETRY, str(error)))
+            # An end of the producer is none of the consumer, and there will be another producer.
+            cause = error.cause if error.cause is not None and not error.cause.fatal() else None
+            self._refuse(cause or KafkaError(KafkaError._RETRY, str(error)))
         except (TransientError, KafkaException) as error:
             self._refuse(KafkaError(KafkaError._RETRY, str(error)))
         else:

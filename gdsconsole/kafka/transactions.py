@@ -47,6 +47,13 @@ def init_transactions(producer: Producer, settings: ClientSettings, *, timeout_s
         raise unavailable(error, settings) from error
 
 
+def may_go_on(error: TransientError) -> bool:
+    """Whether the producer whose `init_transactions` failed so can be asked to go on with it."""
+    failure = error.__cause__
+    cause = kafka_error(failure) if isinstance(failure, KafkaException) else None
+    return cause is not None and cause.retriable()
+
+
 @contextmanager
 def transaction(producer: Producer, *, timeout_s: float = 30.0) -> Iterator[None]:
     """Commit what the block produces, or abort it when the block raises; its exception passes.

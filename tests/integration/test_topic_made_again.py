@@ -36,7 +36,9 @@ def stream(
     subprocess_environment: dict[str, str],
     tmp_path: Path,
 ) -> Iterator[Stream]:
-    with open_stream(kafka, topic_factory, subprocess_environment, tmp_path, seed=SEED) as opened:
+    # Where the group's commit is all that tells which events were sent.
+    environment = {**subprocess_environment, "GDS_ALERT_EVENTS": "transactional"}
+    with open_stream(kafka, topic_factory, environment, tmp_path, seed=SEED) as opened:
         yield opened
 
 
@@ -73,6 +75,8 @@ def is_stored_once(stream: Stream, topic_id: str) -> None:
     assert max(Counter(values).values()) == 1
     alerts = Alert.objects.filter(labels__instance_id__in=list(told.breaking))
     assert Counter(alert.labels["instance_id"] for alert in alerts) == Counter(told.breaking)
+    fired = stream.fired_in_kafka()
+    assert {instance: fired[instance] for instance in told.breaking} == Counter(told.breaking)
 
 
 def test_every_record_of_the_new_topic_is_stored_once(stream, kafka, kafka_admin):

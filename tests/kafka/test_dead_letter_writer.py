@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gdsconsole.devstack import ports
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.clients import ClientSettings, Producer, new_producer
-from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter, Flushed, RefusedDeadLetter
+from gdsconsole.kafka.dead_letter_writer import RENEW_EVERY, DeadLetterWriter, Flushed, RefusedDeadLetter
 from gdsconsole.kafka.dead_letters import PREFIX, DeadLetterContext, decode
 from gdsconsole.kafka.errors import DeadLettersNotWritten, FailureKind, classify
 from gdsconsole.kafka.producing import OutgoingRecord, Sender
@@ -251,10 +251,11 @@ def test_after_dead_letters_that_nobody_acknowledged_another_producer_goes_on(pa
         park=park,
         renew=lambda: second,  # type: ignore[arg-type,return-value]
     )
-    writer.add(make_record(value=b"bad"), CONTEXT)
-    with pytest.raises(DeadLettersNotWritten):
-        writer.flush(timeout_s=0.1)
-    writer.discard()
+    for _ in range(RENEW_EVERY):
+        writer.add(make_record(value=b"bad"), CONTEXT)
+        with pytest.raises(DeadLettersNotWritten):
+            writer.flush(timeout_s=0.1)
+        writer.discard()
     writer.add(make_record(value=b"bad"), CONTEXT)
     assert writer.flush().written == 1
     assert broker.values("dead") == [b"bad"]

@@ -62,13 +62,14 @@ class OnwardLab(Lab):
         source: type[FakeSource] = FakeSource,
         failures: int = 0,
         kind: type[FakeTransactions] = FakeTransactions,
+        **how: Any,
     ) -> None:
         def open_producer() -> Any:
             self.out = kind(self.broker, f"{GROUP}-0")
             self.producers.append(self.out)
             return self.out
 
-        self.begin(InTransactions(open_producer, NOWHERE), source, failures)
+        self.begin(InTransactions(open_producer, NOWHERE, **how), source, failures)
 
     def begin(self, onward: Any, source: type[FakeSource], failures: int) -> None:
         step = Flaky(onward, topic=TARGET, choose=every_second)
@@ -308,6 +309,57 @@ def test_a_producer_that_was_replaced_ends_the_copy():
         lab.turns(4)
     lab.pipeline.close(commit=False)
     assert lab.committed_on() == 0
+
+
+@pytest.mark.parametrize("refused", ["refuse_offsets", "refuse_commit"])
+def test_a_transaction_that_was_open_too_long_is_done_again_by_another_producer(refused):
+    """Its coordinator ends it, and locks the producer out as if there were a successor."""
+    lab = OnwardLab()
+    lab.in_transactions(clock=lambda: lab.now)
+    lab.turns(2)
+    lab.send(*names(4))
+    lab.hold_commits()
+    lab.turns(1)
+    assert lab.broker.open
+    # A dead letter, or an offset, waited for a leader.
+    lab.now += 200
+    setattr(lab.out, refused, KafkaError(KafkaError._FENCED, "fenced by a newer instance", fatal=True))
+    lab.turns(10)
+    assert len(lab.producers) == 2
+    assert lab.sent_on == evens(4)
+    assert lab.committed_on() == 4
+
+
+def test_a_fatal_error_of_the_producer_is_none_of_the_consumer():
+    lab = OnwardLab()
+    lab.in_transactions()
+    lab.turns(2)
+    lab.send(*names(4))
+    lab.out.refuse_offsets = KafkaError(KafkaError._INCONSISTENT, "lost count", fatal=True)
+    lab.turns(10)
+    assert lab.sent_on == evens(4)
+    assert lab.committed_on() == 4
+
+
+def test_a_producer_that_waits_for_its_id_is_asked_again_and_no_other_is_made(monkeypatch):
+    """Whichever of two the coordinator heard last would lock the other one out."""
+    monkeypatch.setattr(transactional, "INIT_TIMEOUT_S", 0.0)
+
+    class Waits(FakeTransactions):
+        left = 3
+
+        def init_transactions(self, timeout: float = -1) -> None:
+            if Waits.left:
+                Waits.left -= 1
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no coordinator", retriable=True))
+            super().init_transactions(timeout)
+
+    lab = OnwardLab()
+    lab.send(*names(4))
+    lab.in_transactions(kind=Waits)
+    lab.turns(20)
+    assert lab.sent_on == evens(4)
+    assert len(lab.producers) == 1
 
 
 def test_closing_without_a_commit_leaves_nothing_open_or_visible():
