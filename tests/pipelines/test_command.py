@@ -156,6 +156,12 @@ def test_halts_are_listed(stands, capsys):
     assert f"{TOPIC}-4 at offset 510: 500 dead letters in a row" in capsys.readouterr().out
 
 
+def test_without_a_halt_none_is_listed(capsys):
+    call_command("pipelines", "halts")
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "no partition is halted\n")
+
+
 def test_a_skip_is_shown_first_and_done_with_apply(stands, capsys):
     skip = ("skip", "alerting", "--to", "latest")
     shown = pipelines(*skip, capsys=capsys)

@@ -124,9 +124,9 @@ class Command(TerminalCommand):
                 decided = f"  {row['decision']} by {row['decided_by']}" if row["decision"] else ""
                 place = f"{row['topic']}-{row['partition']}"
                 why = f"{row['offset']}: {row['reason']}{decided}"
-                self.stdout.write(f"{row['name']:<12} {place} at offset {why}")
+                self.line(f"{row['name']:<12} {place} at offset {why}")
             if not rows:
-                sys.stderr.write("no partition is halted\n")
+                self.tell("no partition is halted")
             return
         how = {name: options[name] for name in ("name", "apply", "reason")}
         how |= {"partitions": options["partition"], "actor": command_actor(), "now": now}
@@ -134,7 +134,11 @@ class Command(TerminalCommand):
             preview = halt_actions.skip(to=options["to"], **how)
         else:
             preview = halt_actions.dead_letter(**how)
-        self.stdout.write(json.dumps(preview) if options["json"] else "\n".join(halt_actions.told(preview)))
+        if options["json"]:
+            self.stdout.write(json.dumps(preview))
+            return
+        for line in halt_actions.told(preview):
+            self.line(line)
 
     def _table(self, rows: list[PipelineRow], told: Mapping[str, Verdict]) -> None:
         for row in rows:
