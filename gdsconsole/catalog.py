@@ -38,6 +38,9 @@ from topics.telemetry import METRIC_DECODER, decode_metric
 from topics.transactional_events import TransactionalEvents
 from topics.warehouse_step import WarehouseStep
 
+# A sample measured further from when it was sent counts when it was sent.
+WINDOW = timedelta(seconds=settings.GDS_WAREHOUSE.window_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class SendingStep:
@@ -81,7 +84,7 @@ def rules_in_transactions(onward: InTransactions, *, group: str = "gds-alerting"
     """The alerting step, whose events go to Kafka in the transactions of their records' offsets."""
     events = TransactionalEvents(onward)
     onward.on_commit = events.committed
-    return SendingStep(RulesStep(group=group, sender=events), events.placed)
+    return SendingStep(RulesStep(group=group, sender=events, window=WINDOW), events.placed)
 
 
 ALERTING = PipelineSpec(
@@ -89,7 +92,7 @@ ALERTING = PipelineSpec(
     group="gds-alerting",
     topics=metrics_topics,
     decoder=lambda: ValueDecoder(decode_metric, quick=METRIC_DECODER.decode),
-    step=lambda: RulesStep(group="gds-alerting"),
+    step=lambda: RulesStep(group="gds-alerting", window=WINDOW),
     dead_letter_topic=naming.dead_letter_topic,
     in_transactions=rules_in_transactions,
 )
@@ -113,9 +116,7 @@ ANALYTICS = PipelineSpec(
     group="gds-analytics",
     topics=metrics_topics,
     decoder=lambda: ValueDecoder(decode_metric, quick=METRIC_DECODER.decode),
-    step=lambda: AnalyticsStep(
-        group="gds-analytics", window=timedelta(seconds=settings.GDS_WAREHOUSE.window_seconds)
-    ),
+    step=lambda: AnalyticsStep(group="gds-analytics", window=WINDOW),
     dead_letter_topic=naming.dead_letter_topic,
     # A row is read and written for each series and minute of a batch, so few large batches cost less.
     policies=Policies(batch=BatchPolicy(maximum=10_000, enough=1_000, wait_s=5.0)),

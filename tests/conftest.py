@@ -202,10 +202,11 @@ def redis_session(session_dir: Path) -> Iterator[RedisServer]:
 def redis_server(redis_session: RedisServer) -> Iterator[RedisServer]:
     """The session's Redis, empty and answering: `.url`, `.kill()`, `.start()`, `.restart()`."""
     _restore_redis(redis_session)
-    with redis.Redis.from_url(redis_session.url) as client:
-        client.flushall()
+    _empty(redis_session)
     yield redis_session
     _restore_redis(redis_session)
+    # The next test may read what is published without asking for a Redis.
+    _empty(redis_session)
 
 
 @pytest.fixture
@@ -226,6 +227,11 @@ def postgresql() -> Iterator[PostgresqlServer]:
         yield server
     finally:
         server.stop()
+
+
+def _empty(server: RedisServer) -> None:
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
 
 
 def _restore_redis(server: RedisServer) -> None:

@@ -11,6 +11,7 @@ from gdsconsole.kafka.stamps import written_at
 from gdsconsole.kafka.steps import Batch, PartitionId
 from gdsconsole.pipelines import progress
 from topics.analytics import minutes_of, moment_of, summarized
+from topics.event_time import sent_at
 from topics.models import MetricMinute
 from topics.series import SeriesIndex, keys_of
 from topics.summaries import add_figures
@@ -41,7 +42,7 @@ class AnalyticsStep:
         minutes = minutes_of(
             series=self._series.ids(keys_of(batch.records, batch.values)),
             metrics=batch.values,
-            sent=[written_at(record) or now for record in batch.records],
+            sent=[sent_at(written_at(record), now=now) for record in batch.records],
             window=self._window,
         )
         additions = {

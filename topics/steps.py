@@ -17,10 +17,12 @@ from django.db import transaction
 
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.errors import TransientError
+from gdsconsole.kafka.stamps import written_at
 from gdsconsole.kafka.steps import Batch, PartitionId
 from gdsconsole.live.publish import publish
 from gdsconsole.pipelines import progress
 from topics import naming
+from topics.event_time import WINDOW, EventTime, event_time, sent_at
 from topics.ledger import Coordinates, Draft, Ledger, Sample, Series
 from topics.models import Source
 from topics.outbox import EventSender, alert_changed
@@ -43,7 +45,6 @@ REFRESH = timedelta(seconds=5)
 NEWEST_EVERY_S = 0.25
 NEWEST_AT_MOST = 40
 SERIES_KEPT = 50_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _now() -> datetime:
@@ -62,8 +63,10 @@ class RulesStep:
         group: str,
         sender: EventSender | TransactionalEvents | None = None,
         clock: Callable[[], datetime] = _now,
+        window: timedelta = WINDOW,
     ) -> None:
         self._group = group
+        self._window = window
         self._sender: EventSender | TransactionalEvents = sender or EventSender()
         self._clock = clock
         self._ledger = Ledger()
@@ -156,17 +159,19 @@ class RulesStep:
         for position in suspects:
             metric, record = batch.values[position], batch.records[position]
             topic = record.topic() or ""
-            # A sample from the future would make every later one look late; one from before 1970 can
-            # only be a broken clock, and not every database can hold it.
-            at = min(max(metric.timestamp, _EPOCH), latest)
+            time = self._time_of(metric, record, latest)
             found: Coordinates | None = None
             for rule in self._book.of(metric.metric_name):
                 series = self._series_of(rule, metric, topic)
                 if series is None:
                     continue
                 found = found or _coordinates(record)
-                samples.append(Sample(series, metric.value, at, found))
+                samples.append(Sample(series, metric.value, time.at, found, time.told))
         return samples
+
+    def _time_of(self, metric: Metric, record: Record, now: datetime) -> EventTime:
+        sent = sent_at(written_at(record), now=now)
+        return event_time(metric.timestamp, sent=sent, now=now, window=self._window)
 
     def _series_of(self, rule: Rule, metric: Metric, topic: str) -> Series | None:
         """The metric's series under the rule, or None where the rule doesn't cover it."""
@@ -226,8 +231,10 @@ class RulesStep:
         if not self._newest or monotonic() < self._newest_due:
             return
         self._newest_due = monotonic() + NEWEST_EVERY_S
+        now = self._clock()
         for metric, record in self._newest:
             topic = record.topic() or ""
+            time = self._time_of(metric, record, now)
             publish(
                 "metric.newest",
                 f"{metric.instance_id}/{metric.metric_name}",
@@ -236,7 +243,8 @@ class RulesStep:
                     "database_type": metric.database_type,
                     "metric_name": metric.metric_name,
                     "value": metric.value,
-                    "timestamp": metric.timestamp.isoformat(),
+                    "timestamp": time.at.isoformat(),
+                    "time_told": time.told,
                     "environment": metric.tags.get("environment") or self._environment(topic),
                     "topic": topic,
                     "partition": record.partition(),

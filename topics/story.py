@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
 from gdsconsole.content import one_line
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.errors import InvalidMessage, KafkaUnavailable, UnknownTopic
 from gdsconsole.kafka.record_window import RecordWindow, read_window
-from gdsconsole.kafka.stamps import stamp_ms
+from gdsconsole.kafka.stamps import stamp_ms, written_at
 from gdsconsole.pipelines.connection import kafka_settings
+from topics.event_time import event_time, sent_at
 from topics.history import Trace, history_of, is_of
 from topics.models import Alert
 from topics.telemetry import Metric, decode_metric
@@ -69,7 +72,7 @@ def _cause(alert: Alert, record: Record | None) -> dict[str, Any] | None:
     metric = _decoded(record) if record is not None else None
     if record is None or metric is None or metric.metric_name != alert.metric_name:
         return None
-    return _record(record) if is_of(metric, alert.labels) else None
+    return _record(record, metric) if is_of(metric, alert.labels) else None
 
 
 def _decoded(record: Record) -> Metric | None:
@@ -131,11 +134,19 @@ def _note(samples: int, left_out: int, window: RecordWindow) -> str:
     return f"{text}."
 
 
-def _record(record: Record) -> dict[str, Any]:
+def _record(record: Record, metric: Metric) -> dict[str, Any]:
+    now = timezone.now()
+    time = event_time(
+        metric.timestamp,
+        sent=sent_at(written_at(record), now=now),
+        now=now,
+        window=timedelta(seconds=settings.GDS_WAREHOUSE.window_seconds),
+    )
     return {
         "key": one_line(record.key()),
         "value": record.value(),
         "written_ms": stamp_ms(record),
+        "time_told": time.told,
     }
 
 

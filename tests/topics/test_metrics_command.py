@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from tests.commands.running import manage
 from tests.topics.making import Feed, make_sample
+from topics.management.commands.metrics import _time_told
 from topics.models import MetricPoint
 from topics.warehouse_step import WarehouseStep
 
@@ -93,6 +94,12 @@ def test_lines_for_people(points: None) -> None:
 
 def test_an_empty_warehouse_is_an_empty_array() -> None:
     assert json.loads(run("--json")[0]) == []
+
+
+def test_a_time_far_from_when_it_was_stored_is_told() -> None:
+    row = {"timestamp": "1970-01-01T00:00:00+00:00", "stored_at": "2026-01-15T10:30:00+00:00"}
+    assert _time_told(row) == "stored 20468 d 10 h later"
+    assert _time_told({**row, "timestamp": "2026-01-15T10:29:00+00:00"}) == ""
 
 
 def test_a_database_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

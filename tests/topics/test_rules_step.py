@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -340,6 +340,29 @@ def test_a_sample_from_the_future_does_not_make_the_next_ones_late(
     clock.advance(1)
     send(step, feed, make_sample(10, timestamp=clock.now))
     assert Alert.objects.get().state == "resolved"
+
+
+@pytest.mark.parametrize("is_stamped_by_it", [False, True], ids=["its record is new", "its record too"])
+def test_a_broken_clock_neither_fires_at_once_nor_is_of_another_decade(
+    rule: AlertRule, step: RulesStep, feed: Feed, clock: Clock, published: list[Any], is_stamped_by_it: bool
+) -> None:
+    rule.for_s = 60
+    save_rule(rule=rule, actor="test", now=clock.now)
+    step.tick(clock.now)
+    began = clock.now
+    for seconds in (0, 30, 59, 60):
+        clock.now = began + timedelta(seconds=seconds)
+        measured = datetime(1970, 1, 1, 0, 5, tzinfo=UTC) + timedelta(seconds=seconds)
+        batch = feed.batch(
+            make_sample(90, timestamp=measured), sent_at=measured if is_stamped_by_it else clock.now
+        )
+        feed.settle(step.handle(batch))
+        assert Alert.objects.get().state == ("firing" if seconds == 60 else "pending")
+    alert = Alert.objects.get()
+    assert (alert.started_at, alert.fired_at) == (began, clock.now)
+    assert "its own time, 1970-01-01 00:06:00+00:00, is" in AlertEvent.objects.get().reason
+    newest = next(data for name, _, data in reversed(published) if name == "metric.newest")
+    assert newest["timestamp"].startswith("2026-01-16")
 
 
 @pytest.mark.parametrize("year", [1, 9999])

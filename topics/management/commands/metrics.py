@@ -7,11 +7,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from gdsconsole import formats
 from gdsconsole.actions import Actions
 from gdsconsole.durations import duration
 from gdsconsole.telling import database_told
@@ -86,7 +89,7 @@ class Command(TerminalCommand):
             else:
                 self.line(
                     f"{row['timestamp']}  {row['value']:>14.6g}  {row['metric_name']}  {row['instance_id']}  "
-                    f"{row['database_type']}  {row['environment'] or '-'}"
+                    f"{row['database_type']}  {row['environment'] or '-'}  {_time_told(row)}".rstrip()
                 )
             count += 1
         if as_json:
@@ -115,6 +118,15 @@ def _rows(points: Any) -> Iterator[dict[str, Any]]:
             "offset": offset,
             "stored_at": stored_at.isoformat(),
         }
+
+
+def _time_told(row: dict[str, Any]) -> str:
+    """How far a point's time is from when it was stored, where that is far: it was late, or a clock wrong."""
+    at, stored_at = (datetime.fromisoformat(row[name]) for name in ("timestamp", "stored_at"))
+    off = (stored_at - at).total_seconds()
+    if abs(off) <= settings.GDS_WAREHOUSE.window_seconds:
+        return ""
+    return f"stored {formats.duration(abs(off))} {'later' if off > 0 else 'earlier'}"
 
 
 def _pattern(text: str) -> str:
