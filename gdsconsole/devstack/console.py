@@ -48,6 +48,8 @@ class Console:
     _stop_asked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _stop_fetching: threading.Event = field(default_factory=threading.Event, init=False)
     _first_signal_at: float | None = field(default=None, init=False)
+    _written_at: float = field(default=0.0, init=False)
+    _told_unwritten: bool = field(default=False, init=False)
 
     @property
     def url(self) -> str:
@@ -86,6 +88,7 @@ class Console:
         while not asking.done() and not starting.done():
             await asyncio.wait({asking, starting}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
             self.progress.tell_if_quiet()
+            self._write_state_now_and_then()
         failure = await self._outcome(starting)
         if failure is not None or asking.done():
             asking.cancel()
@@ -94,8 +97,9 @@ class Console:
         self._write_state()
         self.on_ready()
         while not asking.done():
-            await asyncio.wait({asking}, timeout=5)
+            await asyncio.wait({asking}, timeout=run_state.WRITTEN_EVERY_S)
             await asyncio.to_thread(self.supervisor.housekeeping)
+            self._write_state()
         return None
 
     async def _start(self) -> None:
@@ -239,7 +243,13 @@ class Console:
         ):  # one Ctrl-C may arrive twice, from the terminal and from make
             self.supervisor.kill_now()
 
+    def _write_state_now_and_then(self) -> None:
+        """So that `status` can tell a state of now from one that can't be written any more."""
+        if time.monotonic() - self._written_at >= run_state.WRITTEN_EVERY_S:
+            self._write_state()
+
     def _write_state(self) -> None:
+        self._written_at = time.monotonic()
         state = run_state.RunState(
             phase=self.phase,
             pid=os.getpid(),
@@ -247,11 +257,15 @@ class Console:
             url=self.url,
             reason=self.reason,
             parts=self.supervisor.states(),
+            written_at=time.time(),
         )
         try:
             run_state.write(self.wishes.data_dir, state)
+            self._told_unwritten = False
         except OSError as error:  # a full disk must not end what still runs
-            self.progress.tell(f"the state can't be written to {self.wishes.data_dir}: {error.strerror}")
+            if not self._told_unwritten:
+                self._told_unwritten = True
+                self.progress.tell(f"the state can't be written to {self.wishes.data_dir}: {error.strerror}")
 
 
 def not_ready(url: str, *, timeout_s: float = 10.0) -> list[str]:

@@ -19,6 +19,10 @@ import psutil
 from gdsconsole.devstack.files import write_private
 
 PHASES = ("starting", "ready", "stopping", "stopped", "failed")
+# A console writes its state whenever that changes, and this often; a state that is older than a few of these
+# was not written any more, because the disk is full or the console frozen.
+WRITTEN_EVERY_S = 5.0
+STALE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,11 @@ class RunState:
     url: str
     reason: str = ""  # of a failure
     parts: tuple[PartState, ...] = field(default=())
+    written_at: float = 0.0
+
+    def age_s(self, *, now: float) -> float:
+        """How long ago it was true."""
+        return max(0.0, now - self.written_at)
 
 
 def directory(data_dir: Path) -> Path:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any, TypedDict
 
 from django.conf import settings
 from django.core.management.base import CommandParser
 
+from gdsconsole import formats
 from gdsconsole.addresses import without_password
 from gdsconsole.devstack import console, environment, run_state
 from gdsconsole.terminal import TerminalCommand
@@ -35,6 +37,7 @@ class Status(TypedDict, total=False):
     kafka_bootstrap_servers: str
     redis_url: str
     database_url: str
+    state_age_s: float | None
     users: dict[str, str]
     parts: list[PartStatus]
 
@@ -77,17 +80,19 @@ class Command(TerminalCommand):
 def read_status(data_dir: Path, *, secrets: bool) -> Status:
     """The console of this data directory as it is now; asks its web server for what it can't see."""
     state = run_state.read(data_dir)
-    runs = state is not None and run_state.is_running(data_dir)
+    is_running = run_state.is_running(data_dir)
+    runs = state is not None and is_running
+    age_s = state.age_s(now=time.time()) if runs and state is not None else None
     parts: list[PartStatus] = []
     reason = "nothing runs: `manage.py up` starts it"
     if state is not None and state.phase == "failed":
         reason = f"the last start failed: {state.reason}"
-    if runs and state is not None:
-        parts = [
-            PartStatus(name=part.name, state=part.state, pid=part.pid, detail=part.detail)
-            for part in state.parts
-        ]
-        reason = _missing(state)
+    if state is None and is_running:
+        reason = f"a console runs, and what it wrote of itself in {data_dir / 'run'} can't be read"
+    if runs and state is not None and age_s is not None:
+        is_stale = age_s > run_state.STALE_S
+        parts = [_part(part, age_s if is_stale else None) for part in state.parts]
+        reason = _missing(state, age_s if is_stale else None)
     elif state is not None and state.phase in {"ready", "starting"}:
         reason = "the console was killed: `manage.py up` starts it again, `manage.py down` ends what it left"
     status = Status(
@@ -97,6 +102,7 @@ def read_status(data_dir: Path, *, secrets: bool) -> Status:
         kafka_bootstrap_servers=settings.KAFKA_BOOTSTRAP_SERVERS,
         redis_url=without_password(settings.REDIS_URL),
         database_url=without_password(settings.ENVIRONMENT.database_url),
+        state_age_s=None if age_s is None else round(age_s, 1),
         parts=parts,
     )
     if secrets:
@@ -104,8 +110,24 @@ def read_status(data_dir: Path, *, secrets: bool) -> Status:
     return status
 
 
-def _missing(state: run_state.RunState) -> str:
+def _part(part: run_state.PartState, stale_s: float | None) -> PartStatus:
+    """As it was written; of a state that is not written any more, what its process shows instead."""
+    if stale_s is None:
+        return PartStatus(name=part.name, state=part.state, pid=part.pid, detail=part.detail)
+    lives = part.pid is not None and run_state.same_process(part.pid, part.created) is not None
+    detail = (
+        f"was {part.state} {formats.duration(stale_s)} ago; its process {'lives' if lives else 'is gone'}"
+    )
+    return PartStatus(
+        name=part.name, state="unknown" if lives else "gone", pid=part.pid if lives else None, detail=detail
+    )
+
+
+def _missing(state: run_state.RunState, stale_s: float | None) -> str:
     """Why the console is not ready; empty when it is."""
+    if stale_s is not None:
+        told = f"what it last wrote of its parts is of {formats.duration(stale_s)} ago: a full disk?"
+        return "; ".join([told, *console.not_ready(state.url, timeout_s=8)])
     if state.phase != "ready":
         return f"it is {state.phase}"
     waiting = [f"{part.name} is {part.state}" for part in state.parts if part.state != "running"]
