@@ -27,6 +27,7 @@ from gdsconsole.kafka.members import open_member
 from gdsconsole.kafka.runtime import Pipeline
 from gdsconsole.kafka.steps import PartitionId, Step
 from gdsconsole.kafka.transactional import InTransactions, in_transactions
+from gdsconsole.pipelines.claims import StoredClaims
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.pipelines.halt_store import StoredHalts
 from gdsconsole.pipelines.storage import StoredFailures, StoredStep, classify_failure, storage
@@ -158,6 +159,7 @@ def build(spec: PipelineSpec, *, slot: int) -> Pipeline:
         dead_letters=_writer(spec, client, slot),
         failures=StoredFailures(spec.group),
         halts=StoredHalts(spec.group),
+        claims=StoredClaims(spec.group),
         identify=lambda topics: identify(client, topics),
         topic_ids=lambda topics: cluster.topic_ids(client, set(topics), timeout_s=2.0),
         classify=classify_failure,

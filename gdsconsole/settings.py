@@ -223,6 +223,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 300.0,
         "options": {"expires": 300},
     },
+    "prune-claims": {"task": "gdsconsole.prune_claims", "schedule": 300.0, "options": {"expires": 300}},
     "prune-samples": {"task": "lag.prune_samples", "schedule": 300.0, "options": {"expires": 300}},
 }
 

@@ -18,7 +18,7 @@ from kombu.exceptions import ChannelError
 from gdsconsole import catalog
 from gdsconsole.live.publish import flush
 from gdsconsole.patience import PIPELINES, bound_waits
-from gdsconsole.pipelines import services
+from gdsconsole.pipelines import claims, services
 from gdsconsole.pipelines.copies import utc_now
 from gdsconsole.pipelines.draining import stop_signals
 from gdsconsole.running import run_copy
@@ -67,6 +67,14 @@ def reconcile_pipelines() -> int:
     """
     with outages_logged(log, "no consumer is started"):
         return _reconcile()
+    return 0
+
+
+@shared_task(name="gdsconsole.prune_claims", ignore_result=True, time_limit=60)
+def prune_claims() -> int:
+    """Forget whose dead letters are whose where every group has long been past them; how many."""
+    with outages_logged(log, "no claim is forgotten"):
+        return claims.prune(now=utc_now())
     return 0
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gdsconsole.kafka.assignment import Assignment
 from gdsconsole.kafka.batching import offset_of, place_of
+from gdsconsole.kafka.claims import Claim, Claims
 from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
 from gdsconsole.kafka.dead_letters import DeadLetterContext, Stage
 from gdsconsole.kafka.decoding import Undecodable
+from gdsconsole.kafka.errors import TransientError
 from gdsconsole.kafka.failures import Failure, reason_of
 from gdsconsole.kafka.halts import MustHalt
 from gdsconsole.kafka.held import Held
@@ -18,6 +21,9 @@ from gdsconsole.kafka.status import Counters
 from gdsconsole.kafka.steps import PartitionId
 
 DEAD_LETTER_TIMEOUT_S = 5.0
+# How long another group's letters are waited for without polling; an acknowledgement takes milliseconds.
+OTHERS_S = 0.5
+LOOK_S = 0.02
 
 
 @dataclass(slots=True)
@@ -29,14 +35,19 @@ class Burials:
     assignment: Assignment
     counters: Counters
     clock: Callable[[], float]
+    claims: Claims | None = None
+    # Acknowledged, and not marked so yet: the database was away.
+    _unmarked: set[Claim] = field(default_factory=set)
 
     def bury(
         self, bad: Sequence[Undecodable], failure: Failure | None = None, *, stage: Stage = "decode"
     ) -> None:
         """Dead-letter these and wait until each is safe; raises if one isn't.
 
-        A batch that is tried again doesn't bury its dead twice.
+        A batch that is tried again doesn't bury its dead twice. What no group can decode is written by one
+        group for all: whoever comes second waits until it is acknowledged, or takes it over.
         """
+        self._mark()
         waiting = [one for one in bad if offset_of(one.record) not in self._held(one).buried]
         if not waiting:
             return
@@ -46,10 +57,46 @@ class Burials:
                 f"{self._held(first).name}@{offset_of(first.record)} can't be processed, and {self.group} "
                 f"has no dead letter topic: {reason_of(first.error)}"
             ) from first.error
-        self._write(self.writer, waiting, failure, stage)
-        for one in waiting:
+        if self.claims is None or stage != "decode":
+            self._write(self.writer, waiting, failure, stage)
+            self._done(waiting)
+        else:
+            self._share(self.writer, self.claims, waiting)
+
+    def _share(self, writer: DeadLetterWriter, claims: Claims, waiting: Sequence[Undecodable]) -> None:
+        left = {Claim(self._id(one), offset_of(one.record)): one for one in waiting}
+        deadline = time.monotonic() + OTHERS_S
+        while True:
+            claimed = claims.claim(left)
+            if claimed.mine:
+                mine = [one for claim, one in left.items() if claim in claimed.mine]
+                self._write(writer, mine, None, "decode")
+                self._done(mine)
+                self._unmarked |= claimed.mine
+                self._mark()
+            self._done([one for claim, one in left.items() if claim in claimed.safe])
+            left = {
+                claim: one
+                for claim, one in left.items()
+                if claim not in claimed.mine and claim not in claimed.safe
+            }
+            if not left:
+                return
+            if time.monotonic() >= deadline:
+                raise TransientError(
+                    f"{len(left)} dead letters are another group's to write, and aren't safe yet"
+                )
+            time.sleep(LOOK_S)
+
+    def _mark(self) -> None:
+        if self._unmarked and self.claims is not None:
+            self.claims.settle(self._unmarked)
+            self._unmarked = set()
+
+    def _done(self, buried: Sequence[Undecodable]) -> None:
+        for one in buried:
             self._held(one).buried.add(offset_of(one.record))
-        self.counters.dead_letters += len(waiting)
+        self.counters.dead_letters += len(buried)
 
     def _write(
         self, writer: DeadLetterWriter, waiting: Sequence[Undecodable], failure: Failure | None, stage: Stage

@@ -53,6 +53,11 @@ class Held:
         return self.stop_at is None or offset < self.stop_at
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it goes on by itself, once something is over."""
+        return self.phase in (Phase.PLACING, Phase.BACKOFF)
+
+    @property
     def name(self) -> str:
         return f"{self.place[0]}-{self.place[1]}"
 

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError
 from gdsconsole.kafka.assignment import Assignment, Identify, Placed
 from gdsconsole.kafka.batching import Collector, next_limit, offset_of, place_of
 from gdsconsole.kafka.burying import Burials
+from gdsconsole.kafka.claims import Claims
 from gdsconsole.kafka.clients import ClientHooks, Record, Source
 from gdsconsole.kafka.commits import AFTER_REFUSAL_S
 from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
@@ -58,10 +59,10 @@ AFTER_EVICTION_S = 5.0
 class Pipeline:
     """One copy. `run_once` is a batch; `close` gives the partitions up, or leaves them to a restart.
 
-    `open_source` makes the consumer here, inside the process that uses it. `classify` tells failures
-    apart that this package doesn't know (a locked database). `dead_letters` is None for a pipeline
-    whose decoder takes everything. `onward` is what the step sends records on by, if it does; `placed` is
-    told where partitions start. `topic_ids` tells in a thread, as `identify` does, which topics these are.
+    `open_source` makes the consumer here, in the process that uses it. `classify` knows failures that this
+    package doesn't (a locked database). `dead_letters` is None where the decoder takes everything; `claims`
+    shares them with other groups. `onward` is what the step sends records on by; `placed` is told where
+    partitions start. `topic_ids` tells in a thread, as `identify` does, which topics these are.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Pipeline:
         dead_letters: DeadLetterWriter | None,
         failures: FailureStore,
         halts: HaltStore,
+        claims: Claims | None = None,
         identify: Identify,
         topic_ids: TopicIds | None = None,
         classify: Callable[[BaseException], FailureKind] = classify,
@@ -143,7 +145,7 @@ class Pipeline:
             group=group,
             decoder=decoder,
             step=step,
-            burials=Burials(group, dead_letters, self._assignment, self.counters, clock),
+            burials=Burials(group, dead_letters, self._assignment, self.counters, clock, claims),
             halting=self._halting,
             assignment=self._assignment,
             offsets=self._offsets,
@@ -283,8 +285,7 @@ class Pipeline:
         written: int | None = getattr(self._step, "written", None)
         self.counters.rebalances = self._assignment.rebalances
         halted = {held.name: held.reason for held in partitions if held.phase is Phase.HALTED}
-        idle = {held.name: held.reason for held in partitions if held.phase is not Phase.RUNNING}
-        waiting = {name: reason for name, reason in idle.items() if name not in halted}
+        waiting = {held.name: held.reason for held in partitions if held.is_waiting}
         state, reason = state_of(
             stopped=self.halted,
             is_draining=self._draining,

@@ -208,3 +208,28 @@ class PartitionHalt(models.Model):
     @property
     def place(self) -> str:
         return f"{self.topic}-{self.partition}"
+
+
+class DeadLetterClaim(models.Model):
+    """A record that can't be decoded, and the group that writes its dead letter for every group."""
+
+    cluster_id = models.CharField(max_length=64)
+    topic_id = models.CharField(max_length=64)
+    partition = models.PositiveIntegerField()
+    offset = models.BigIntegerField()
+    group = models.CharField(max_length=255)
+    # From then on another group may take the claim over.
+    expires_at = models.DateTimeField(db_index=True)
+    # The letter is acknowledged, or parked.
+    is_safe = models.BooleanField(default=False)
+
+    class Meta:
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster_id", "topic_id", "partition", "offset"], name="one_claim_per_record"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic_id}-{self.partition}@{self.offset}: {self.group}"

@@ -46,6 +46,7 @@ class Lab:
         policies: Policies | None = None,
         failures: MemoryFailures | None = None,
         topic_id: str = "topic-1",
+        claims: Any = None,
         onward: Any = None,
     ) -> Pipeline:
         self.step = step or StoreStep(self.database)
@@ -67,6 +68,7 @@ class Lab:
             dead_letters=make(self.producer) if dead_letters else None,
             failures=self.failures,
             halts=self.halts,
+            claims=claims,
             identify=lambda topics: known_as(**{TOPIC: self.topic_id})(topics),
             policies=policies,
             onward=onward,
