@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from gdsconsole.devstack import ports
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
@@ -14,6 +15,7 @@ from gdsconsole.kafka.producing import SendStalled
 from gdsconsole.management.simulating import Result, Simulation
 from tests.commands.running import end, manage, start
 from tests.kafka.reading import read_all
+from tests.kafka.remaking import remake
 from tests.waiting import wait_until
 from topics.telemetry import decode_metric
 
@@ -75,6 +77,21 @@ def test_without_seconds_it_goes_on_until_asked_to_stop_and_flushes(
     ended = end(process)
     assert (ended.code, ended.err) == (0, "")
     assert ended.result["delivered"] == ended.result["sent"] == len(read_all(settings, fresh_topic))
+
+
+@pytest.mark.kafka
+def test_traffic_goes_on_in_a_topic_that_is_made_again(
+    settings: ClientSettings, fresh_topic: str, kafka_admin: AdminClient
+) -> None:
+    process = start("simulate", "--rate", "200", "--topic", fresh_topic)
+    wait_until(lambda: len(read_all(settings, fresh_topic)) > 50, 30, "traffic flows")
+    remake(kafka_admin, settings, fresh_topic, partitions=3)
+    assert process.stderr is not None
+    wait_until(lambda: b"made again" in process.stderr.readline(), 30, "it is told")
+    there = len(read_all(settings, fresh_topic))
+    wait_until(lambda: len(read_all(settings, fresh_topic)) > there + 50, 30, "traffic goes on")
+    process.send_signal(signal.SIGINT)
+    assert end(process).result["delivered"] > there + 50
 
 
 @pytest.mark.kafka

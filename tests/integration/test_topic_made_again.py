@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
 from django.utils import timezone
 
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
-from gdsconsole.kafka.cluster import topic_ids
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.starting import MADE_AGAIN
 from gdsconsole.pipelines import services
 from tests.integration.stream import PARTITIONS, Stream, open_stream
+from tests.kafka.remaking import remake
 from tests.waiting import wait_until
 from topics.models import Alert, MetricPoint
 
@@ -42,21 +41,6 @@ def stream(
         yield opened
 
 
-def remake(admin: AdminClient, kafka: KafkaCluster, topic: str) -> str:
-    """Delete the topic and make it again as soon as the cluster lets us; its new id."""
-    client = ClientSettings(kafka.bootstrap_servers)
-    old = topic_ids(client, [topic])[topic]
-    admin.delete_topics([topic])[topic].result(30)
-
-    def made() -> bool:
-        future = admin.create_topics([NewTopic(topic, PARTITIONS, 3)])[topic]
-        return future.exception(30) is None
-
-    wait_until(made, 30, f"{topic} is made again", every_s=0.02)
-    found = wait_until(lambda: set(topic_ids(client, [topic]).values()) - {old}, 30, "it has another id")
-    return str(found.pop())
-
-
 def is_stored_once(stream: Stream, topic_id: str) -> None:
     """Every record of the topic is a point of it, and none is one of the topic before."""
     told = stream.acknowledged
@@ -80,6 +64,7 @@ def is_stored_once(stream: Stream, topic_id: str) -> None:
 
 
 def test_every_record_of_the_new_topic_is_stored_once(stream, kafka, kafka_admin):
+    client = ClientSettings(kafka.bootstrap_servers)
     for name in ("warehouse", "alerting"):
         stream.start(name)
     stream.traffic.send(1_500)
@@ -94,7 +79,7 @@ def test_every_record_of_the_new_topic_is_stored_once(stream, kafka, kafka_admin
             stream.traffic.send(100)
             kafka.restore()
             stream.traffic.send(1_000)
-        topic_id = remake(kafka_admin, kafka, stream.metrics)
+        topic_id = remake(kafka_admin, client, stream.metrics, partitions=PARTITIONS)
         stream.traffic.begin_anew()
         with stream.traffic.flowing(per_s=1_000):
             wait_until(

@@ -14,11 +14,14 @@ from django.conf import settings as django_settings
 from django.core.management.base import CommandError, CommandParser
 
 from gdsconsole.kafka.clients import ClientHooks, LastError, new_producer, quiet_client, require_topic
+from gdsconsole.kafka.cluster import topic_ids
+from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic, WrongClientConfig
 from gdsconsole.kafka.producing import SendStalled
+from gdsconsole.kafka.topic_watch import TopicWatch
 from gdsconsole.management.arguments import at_least_one, rate, seconds, share
 from gdsconsole.management.interruption import Interrupted, Interruption
-from gdsconsole.management.simulating import Simulation
+from gdsconsole.management.simulating import Result, Simulation
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.terminal import TerminalCommand
 from topics.simulator import telemetry
@@ -32,6 +35,9 @@ error. Exits 1 unless every record was delivered.
 """
 _CONNECT_TIMEOUT_S = 5.0
 _FLUSH_S = 30.0
+# How often it is asked whether the topic is the same still, and how long one that isn't is waited for.
+_ASK_S = 3.0
+_GONE_S = 1.0
 _PROGRESS_S = 5.0
 _PROGRESS_FOREVER_S = 60.0
 
@@ -70,14 +76,55 @@ class Command(TerminalCommand):
 
     def _simulate(self, interruption: Interruption, options: dict[str, Any]) -> dict[str, float]:
         settings = kafka_settings()
+        topic, forever = options["topic"], options["seconds"] is None
+        watch = TopicWatch(lambda names: topic_ids(settings, set(names)), time.monotonic)
+        results: list[Result] = []
+        reason = None
+        began = time.monotonic()
+        while not results or watch.made_again:
+            # A producer that knew the topic before it was made again would reach none of its leaders.
+            watch.begin_anew()
+            simulation = self._simulation(settings, watch, interruption, options)
+            try:
+                self._run(simulation, interruption, watch if forever else None, topic)
+            except SendStalled as error:
+                self.tell(f"Kafka at {settings.bootstrap_servers}: {error}")
+            if watch.made_again:
+                self.tell(f"{topic} was deleted and made again: what comes now goes to the new one")
+            results.append(simulation.finish(timeout_s=_GONE_S if watch.made_again else _FLUSH_S))
+            reason = reason or simulation.first_failure
+        took_s = time.monotonic() - began
+        sent, delivered = sum(one.sent for one in results), sum(one.delivered for one in results)
+        if sent > delivered:
+            self.tell(
+                f"{sent - delivered} records not delivered to Kafka at {settings.bootstrap_servers}: "
+                f"{reason or 'not acknowledged in time'}"
+            )
+        return {
+            "sent": sent,
+            "delivered": delivered,
+            "failed": sent - delivered,
+            "poison": sum(one.poison for one in results),
+            "seconds": round(took_s, 3),
+            "rate": round(delivered / took_s, 1),
+        }
+
+    def _simulation(
+        self,
+        settings: ClientSettings,
+        watch: TopicWatch,
+        interruption: Interruption,
+        options: dict[str, Any],
+    ) -> Simulation:
+        topic, forever = options["topic"], options["seconds"] is None
         because = LastError()
         producer = new_producer(settings, client_id="gds-simulate", hooks=ClientHooks(on_error=because))
-        require_topic(producer, options["topic"], settings, timeout_s=_CONNECT_TIMEOUT_S, because=because)
-        forever = options["seconds"] is None
-        began = time.monotonic()
-        simulation = Simulation(
+        require_topic(producer, topic, settings, timeout_s=_CONNECT_TIMEOUT_S, because=because)
+        for name, topic_id in topic_ids(settings, [topic]).items():
+            watch.begins_with(name, topic_id)
+        return Simulation(
             producer,
-            options["topic"],
+            topic,
             telemetry(
                 clock=lambda: datetime.now(UTC),
                 instances=options["instances"],
@@ -86,37 +133,27 @@ class Command(TerminalCommand):
             ),
             rate=options["rate"],
             total=None if forever else round(options["rate"] * options["seconds"]),
-            started=began,
+            started=time.monotonic(),
             # Demo traffic outlives an outage of the brokers; a run of a given length must end.
             patience_s=None if forever else _FLUSH_S,
             stop=lambda: interruption.requested,
             counts_poison=options["poison"] > 0,
         )
-        try:
-            self._run(simulation, interruption, progress_s=_PROGRESS_FOREVER_S if forever else _PROGRESS_S)
-        except SendStalled as error:
-            self.tell(f"Kafka at {settings.bootstrap_servers}: {error}")
-        result = simulation.finish(timeout_s=_FLUSH_S)
-        took_s = time.monotonic() - began
-        if result.failed:
-            reason = simulation.first_failure or "not acknowledged in time"
-            self.tell(
-                f"{result.failed} records not delivered to Kafka at {settings.bootstrap_servers}: {reason}"
-            )
-        return {
-            "sent": result.sent,
-            "delivered": result.delivered,
-            "failed": result.failed,
-            "poison": result.poison,
-            "seconds": round(took_s, 3),
-            "rate": round(result.delivered / took_s, 1),
-        }
 
-    def _run(self, simulation: Simulation, interruption: Interruption, *, progress_s: float) -> None:
-        """Until all is sent or the user asks to stop; a line of progress every `progress_s`."""
-        told_at, told = time.monotonic(), 0
+    def _run(
+        self, simulation: Simulation, interruption: Interruption, watch: TopicWatch | None, topic: str
+    ) -> None:
+        """Until all is sent, the user asks to stop, or the watched topic is another; tells the progress."""
+        progress_s = _PROGRESS_S if watch is None else _PROGRESS_FOREVER_S
+        told_at = asked_at = time.monotonic()
+        told = 0
         while not interruption.requested and simulation.step(time.monotonic()):
             now = time.monotonic()
+            if watch is not None and now - asked_at >= _ASK_S:
+                asked_at = now
+                watch.ask([topic])
+            if watch is not None and watch.sees_another([topic], soon=False):
+                return
             if now - told_at >= progress_s:
                 delivered = simulation.delivered
                 self.tell(f"{delivered} delivered, {(delivered - told) / (now - told_at):.0f}/s")
