@@ -12,6 +12,13 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 
 VIEWER, OPERATOR, REVIEWER, ADMIN = ROLES = ("viewer", "operator", "reviewer", "admin")
+# What a role is for, in words.
+DESCRIPTIONS: Mapping[str, str] = {
+    VIEWER: "Looks at everything, changes nothing",
+    OPERATOR: "Acknowledges alerts, pauses and scales pipelines",
+    REVIEWER: "Replays and discards dead letters",
+    ADMIN: "May all of this, edits rules and topics, and manages people",
+}
 APPS = ("topics", "dlq", "lag", "pipelines", "audit", "people")
 
 # Who changes something reads what others changed. Sign-ins and refused attempts are the admins' alone:

@@ -45,6 +45,7 @@ ENTRIES = (
     Entry("Lag", "/lag/", "gauge", "l", "lag", permission="lag.view_groupsample"),
     Entry("Brokers", "/brokers/", "server", "b", "brokers", permission="lag.view_brokersample"),
     Entry("Audit", "/audit/", "history", "u", permission="audit.read_entries"),
+    Entry("People", "/people/", "users", "e", permission="people.manage_people"),
     Entry("Admin", "/admin/", "settings", "s", staff=True),
 )
 

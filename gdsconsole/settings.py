@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from kombu import Queue
@@ -107,6 +108,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# A link by which somebody sets their password is good for a day.
+PASSWORD_RESET_TIMEOUT = 86_400
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
@@ -157,6 +160,11 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
+
+# Mail is sent where EMAIL_URL says how; without it nothing is, and nobody waits for it.
+GDS_MAILS = urlsplit(ENVIRONMENT.email_url).scheme not in ("console", "dummy")
+EMAIL_TIMEOUT = 10
+globals().update({name: value for name, value in ENVIRONMENT.email.items() if value is not None})
 
 # Kafka, Redis and the live pages.
 KAFKA_BOOTSTRAP_SERVERS = ENVIRONMENT.kafka_bootstrap_servers

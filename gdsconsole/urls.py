@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from gdsconsole import views
 from gdsconsole.people.sign_in_views import AdminSignIn, SignIn, SignOut
@@ -23,6 +24,7 @@ urlpatterns = [
     # The admin's own forms would be further ways in.
     path("admin/login/", AdminSignIn.as_view()),
     path("admin/logout/", SignOut.as_view()),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="people:account")),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("", include("topics.urls")),
@@ -30,5 +32,6 @@ urlpatterns = [
     path("", include("lag.urls")),
     path("", include("gdsconsole.pipelines.urls")),
     path("", include("gdsconsole.audit.urls")),
+    path("", include("gdsconsole.people.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -43,6 +43,7 @@ VIEWERS = frozenset(ROLES)
 OPERATORS = frozenset({"operator", "admin"})
 REVIEWERS = frozenset({"reviewer", "admin"})
 READERS = OPERATORS | REVIEWERS
+ADMINS = frozenset({"admin"})
 NOBODY: frozenset[str] = frozenset()
 
 
@@ -92,6 +93,10 @@ TABLE: dict[str, Row] = {
         other=frozenset({"admin"}),
     ),
     "admin/logout/": Row("/admin/logout/", post=SIGNED_IN),
+    # Leads to one's own account, whatever is sent.
+    "admin/password_change/": Row(
+        "/admin/password_change/", get=SIGNED_IN, post=SIGNED_IN, put=SIGNED_IN, other=SIGNED_IN
+    ),
     "alerts/": Row("/alerts/", get=VIEWERS),
     "alerts/head/": Row("/alerts/head/", get=VIEWERS),
     "alerts/acknowledge/": Row("/alerts/acknowledge/", post=OPERATORS, data={"id": "{alert}"}),
@@ -131,6 +136,28 @@ TABLE: dict[str, Row] = {
     "brokers/": Row("/brokers/", get=VIEWERS),
     "brokers/partitions/": Row("/brokers/partitions/", get=VIEWERS),
     "audit/": Row("/audit/", get=READERS),
+    "people/": Row("/people/", get=ADMINS),
+    "people/new/": Row("/people/new/", get=ADMINS, post=ADMINS, data={"username": "somebody"}),
+    "people/roles/": Row("/people/roles/", get=ADMINS),
+    "people/<int:pk>/": Row("/people/{person}/", get=ADMINS),
+    "people/<int:pk>/change/": Row("/people/{person}/change/", post=ADMINS, data={"email": "a@example.org"}),
+    "people/<int:pk>/deactivate/": Row(
+        "/people/{person}/deactivate/", post=ADMINS, data={"reason": "a test"}
+    ),
+    "people/<int:pk>/reactivate/": Row("/people/{person}/reactivate/", post=ADMINS),
+    "people/<int:pk>/sign-out/": Row("/people/{person}/sign-out/", post=ADMINS),
+    "people/<int:pk>/unlock/": Row("/people/{person}/unlock/", post=ADMINS),
+    "people/<int:pk>/link/": Row("/people/{person}/link/", post=ADMINS),
+    "account/": Row("/account/", get=SIGNED_IN),
+    # Without the old password nothing is changed.
+    "account/password/": Row("/account/password/", post=SIGNED_IN, status=400),
+    "account/sessions/<int:pk>/end/": Row("/account/sessions/1/end/", post=SIGNED_IN),
+    "account/sessions/end-others/": Row("/account/sessions/end-others/", post=SIGNED_IN),
+    "account/sessions/end-all/": Row("/account/sessions/end-all/", post=SIGNED_IN),
+    # The link is what lets somebody in; this one is nobody's.
+    "account/set-password/<str:uid>/<str:token>/": Row(
+        "/account/set-password/MQ/c-x/", get=ALL, post=ALL, status=410
+    ),
 }
 
 
@@ -162,6 +189,7 @@ def things(kafka: Any, redis_server: Any, settings: Any) -> dict[str, str]:
         "alert": str(make_alert().pk),
         "letter": str(make_dead_letter().pk),
         "run": str(run.pk),
+        "person": str(User.objects.create_user("person", password="pw").pk),
     }
 
 
@@ -228,7 +256,7 @@ def test_who_may_send_what(
 
 
 def test_the_admin_is_for_staff_with_the_permission(clients: dict[str, Client]) -> None:
-    pages = {"/admin/": True, "/admin/password_change/": True}
+    pages = {"/admin/": True}
     user = User.objects.get(username="admin")
     for model in admin.site._registry:
         opts = model._meta
@@ -285,7 +313,7 @@ def test_nobody_gets_anywhere_but_to_the_log_in(clients: dict[str, Client]) -> N
 
 
 def test_somebody_without_a_role_is_told_so_and_led_nowhere(clients: dict[str, Client]) -> None:
-    assert crawl(clients[OUTSIDER], "/") == {"/": 403}
+    assert crawl(clients[OUTSIDER], "/") == {"/": 403, "/account/": 200, "/frame/": 200}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -295,4 +323,6 @@ def test_no_link_leads_to_a_refusal_or_nowhere(role: str, clients: dict[str, Cli
     pages = {"/alerts/", "/rules/", "/topics/", "/pipelines/", "/dlq/", "/lag/", "/brokers/"}
     assert pages <= seen.keys()
     assert ("/audit/" in seen) is (role in READERS)
+    assert "/account/" in seen
+    assert ("/people/" in seen) is (role == "admin")
     assert ("/admin/" in seen) is (role == "admin")

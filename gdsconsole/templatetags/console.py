@@ -73,6 +73,11 @@ STATES: Mapping[str, tuple[str, str]] = {
     "replayed": ("ok", "circle-check"),
     "failed": ("bad", "circle-alert"),
     "discarded": ("idle", "trash-2"),
+    # accounts
+    "active": ("ok", "circle-check"),
+    "locked": ("warn", "shield"),
+    "invited": ("info", "clock"),
+    "deactivated": ("idle", "circle-slash"),
     # declared against live
     "in sync": ("ok", "circle-check"),
     "drift": ("warn", "split"),

@@ -10,13 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
+from django.test import Client
 from django.urls import Resolver404, resolve
 from django.utils import timezone
 
 from dlq import services as letters
+from gdsconsole.access import sync_roles
 from gdsconsole.catalog import CATALOG
 from gdsconsole.context import ENTRIES
+from gdsconsole.people.links import make_link
+from gdsconsole.people.powers import command
 from gdsconsole.pipelines import services as pipelines
 from tests.factories import make_broker_sample, make_dead_letter, make_group_sample, partition_sample
 from tests.overview.stored import Published, fire, make_rule, run_copy
@@ -49,6 +53,22 @@ def _replay() -> str:
     return f"/dlq/runs/{letters.start_replay(ids=[letter.pk], actor='olga', now=timezone.now()).run.pk}/"
 
 
+def _person() -> str:
+    """Locked out somewhere, signed in elsewhere."""
+    user = User.objects.create_user("vera", "vera@example.org", "pw")
+    user.groups.set(Group.objects.filter(name="viewer"))
+    for address in ("192.0.2.1", "198.51.100.9"):
+        Client(REMOTE_ADDR=address).post("/login/", {"username": "vera", "password": "pw"})
+    for _ in range(5):
+        Client(REMOTE_ADDR="203.0.113.5").post("/login/", {"username": "vera", "password": "wrong"})
+    return f"/people/{user.pk}/"
+
+
+def _link() -> str:
+    user = User.objects.create_user("walter")
+    return make_link(actor=command(), user_id=user.pk, now=timezone.now())
+
+
 NAVIGATION = [Page(entry.label, _fixed(entry.path)) for entry in ENTRIES if _is_served(entry.path)]
 OTHERS = [
     Page("log-in", _fixed("/login/"), anonymous=True),
@@ -57,6 +77,12 @@ OTHERS = [
     Page("one replay", _replay),
     Page("one group", _fixed("/lag/gds-late/")),
     Page("one alert", lambda: fire("prod-db-09", now=timezone.now()).get_absolute_url()),
+    Page("one user", _person),
+    Page("a new user", _fixed("/people/new/")),
+    Page("roles", _fixed("/people/roles/")),
+    Page("own account", _fixed("/account/")),
+    Page("a password link", _link, anonymous=True),
+    Page("a link that is over", _fixed("/account/set-password/MQ/c-x/"), anonymous=True),
     Page("one topic", _fixed("/topics/gds.metrics.production/")),
 ]
 PAGES = [*NAVIGATION, *OTHERS]
@@ -64,6 +90,7 @@ PAGES = [*NAVIGATION, *OTHERS]
 
 def fill(published: Published, *, now: datetime) -> None:
     """A console in the middle of a bad day, so that every state is on some page."""
+    sync_roles()
     install_guide_definitions()
     published.everything()
     someone = User.objects.create_user("olga")

@@ -42,6 +42,9 @@ PAGES = {
     "group": "/lag/gds-alerting/",
     "brokers": "/brokers/",
     "audit": "/audit/",
+    "people": "/people/",
+    "roles": "/people/roles/",
+    "account": "/account/",
     "admin": "/admin/",
 }
 SIZES = {"laptop": (1440, 900), "phone": (390, 844)}
