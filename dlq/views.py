@@ -13,10 +13,12 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
 from dlq import reading
+from dlq.auditing import letter_entry
 from dlq.decisions import REPLAY_LIMIT
 from dlq.filters import ANY, STATE_CHOICES, WAITING, DeadLetterFilter, filtered
 from dlq.models import OPEN_STATES, DeadLetter, ReplayItem, ReplayRun
 from dlq.services import discard_refusal, replay_refusal
+from gdsconsole.audit import viewing
 from gdsconsole.content import header_rows, one_line
 from gdsconsole.permissions import permission_required
 from gdsconsole.visible import visible
@@ -77,6 +79,7 @@ def causes(request: HttpRequest) -> HttpResponse:
 @may_view
 def letter(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(DeadLetter, pk=pk)
+    viewing.viewed(**letter_entry(found, "viewed", actor=request.user.get_username()))
     newest = ReplayItem.objects.filter(dead_letter=found).select_related("run").order_by("-pk").first()
     context = {
         "letter": found,
@@ -109,6 +112,7 @@ def letter(request: HttpRequest, pk: int) -> HttpResponse:
 def value(request: HttpRequest, pk: int) -> HttpResponse:
     """The whole value, as a file: no browser may take it for a page."""
     found = get_object_or_404(DeadLetter, pk=pk, value__isnull=False)
+    viewing.downloaded(**letter_entry(found, "downloaded", actor=request.user.get_username()))
     response = HttpResponse(_bytes(found.value), content_type="application/octet-stream")
     response["Content-Disposition"] = content_disposition_header(True, f"dead-letter-{found.pk}.bin") or ""
     response["X-Content-Type-Options"] = "nosniff"

@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
+from gdsconsole.audit import viewing
 from gdsconsole.names import shown
 from gdsconsole.permissions import permission_required
 from topics import sentences, services
@@ -105,6 +106,15 @@ def alert_story(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of an alert's page that is read from Kafka, which may take a while or fail."""
     found = get_object_or_404(Alert.objects.select_related("rule"), pk=pk)
     story = read_story(found, live=_live_address(found))
+    if story.record is not None:
+        record = f"record {found.topic}-{found.partition}@{found.offset}"
+        viewing.viewed(
+            actor=request.user.get_username(),
+            sentence=f"viewed {record}",
+            target=record,
+            target_url=reverse("topics:message", args=[found.topic, found.partition, found.offset]),
+            now=timezone.now(),
+        )
     return render(request, "topics/alerts/_story.html", {"alert": found, "story": story})
 
 

@@ -6,9 +6,12 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
+from gdsconsole.audit import viewing
 from gdsconsole.content import PREVIEW_BYTES, header_rows, one_line
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic
 from gdsconsole.kafka.record_scan import KEPT_BYTES, Found
@@ -42,6 +45,8 @@ def messages(request: HttpRequest, name: str) -> HttpResponse:
     if form.problems:
         return render(request, "topics/messages/list.html", context, status=400)
     context |= _looked_at(_wanted(name, form))
+    if context.get("rows"):
+        _say_looked_through(request, name, context)
     template = "topics/messages/_rows.html" if request.htmx else "topics/messages/list.html"  # type: ignore[attr-defined]
     return render(request, template, context)
 
@@ -58,6 +63,7 @@ def message(request: HttpRequest, name: str, partition: int, offset: int) -> Htt
         return render(request, "topics/messages/message.html", context)
     if found is not None:
         content = found.record.value()
+        viewing.viewed(**_place(request, "viewed", name, partition, offset))
         context |= {
             "one": found,
             "key": found.record.key(),
@@ -83,11 +89,36 @@ def value(request: HttpRequest, name: str, partition: int, offset: int) -> HttpR
     content = found.record.value() if found is not None else None
     if content is None:
         raise Http404("no such record, or one without a value")
+    viewing.downloaded(**_place(request, "downloaded", name, partition, offset))
     response = HttpResponse(content, content_type="application/octet-stream")
     filename = f"{name}-{partition}-{offset}.bin"
     response["Content-Disposition"] = content_disposition_header(True, filename) or ""
     response["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def _place(request: HttpRequest, did: str, name: str, partition: int, offset: int) -> viewing.Entry:
+    record = f"record {name}-{partition}@{offset}"
+    return {
+        "actor": request.user.get_username(),
+        "sentence": f"{did} {record}",
+        "target": record,
+        "target_url": reverse("topics:message", args=[name, partition, offset]),
+        "now": timezone.now(),
+    }
+
+
+def _say_looked_through(request: HttpRequest, name: str, context: dict[str, Any]) -> None:
+    """One entry for a page of the list; whoever follows the newest has one for all that come."""
+    places = viewing.offsets((row["found"].partition, row["found"].offset) for row in context["rows"])
+    follows = context["follows"] and context["is_newest"]
+    viewing.viewed(
+        actor=request.user.get_username(),
+        sentence=f"followed topic {name}" if follows else f"read topic {name}: {places}",
+        target=name,
+        target_url=reverse("topics:messages", args=[name]),
+        now=timezone.now(),
+    )
 
 
 def _read(name: str, partition: int, offset: int) -> One | None:

@@ -18,6 +18,7 @@ AREAS: Mapping[str, tuple[str, str]] = {
     "rule": ("Rules", "sliders-horizontal"),
     "topic": ("Topics", "layers"),
     "dead-letter": ("Dead letters", "inbox"),
+    "payload": ("Payloads", "eye"),
     ACCESS: ("Access", "shield"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,9 +13,12 @@ from django.db.models import Count, Q, QuerySet
 from gdsconsole.audit.filters import AREAS
 from gdsconsole.audit.models import AuditEntry, Outcome
 from gdsconsole.audit.verifying import broken
+from gdsconsole.audit.viewing import VIEW
 
 DAY = timedelta(days=1)
 CHANGES_SHOWN = 6
+# A page of this console: two slashes would begin another one's address.
+_LOCAL = re.compile(r"/(?![/\\])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,16 @@ def rows_of(entries: tuple[AuditEntry, ...]) -> list[Row]:
 
 
 def headline(entries: QuerySet[AuditEntry], *, now: datetime) -> str:
-    """The last day in one sentence."""
-    day = entries.filter(at__gt=now - DAY).aggregate(
-        people=Count("actor", distinct=True, filter=Q(outcome=Outcome.DONE)),
-        done=Count("number", filter=Q(outcome=Outcome.DONE)),
-        refused=Count("number", filter=Q(outcome=Outcome.REFUSED)),
-        failed=Count("number", filter=Q(outcome=Outcome.FAILED)),
+    """The last day in one sentence. Who looked at a payload did nothing to it."""
+    day = (
+        entries.filter(at__gt=now - DAY)
+        .exclude(action=VIEW)
+        .aggregate(
+            people=Count("actor", distinct=True, filter=Q(outcome=Outcome.DONE)),
+            done=Count("number", filter=Q(outcome=Outcome.DONE)),
+            refused=Count("number", filter=Q(outcome=Outcome.REFUSED)),
+            failed=Count("number", filter=Q(outcome=Outcome.FAILED)),
+        )
     )
     return headline_of(day)
 
@@ -112,7 +120,7 @@ def _counted(count: int, noun: str) -> str:
 
 def _row(entry: AuditEntry, *, is_broken: bool) -> Row:
     before, target, after = entry.sentence, "", ""
-    if entry.target and entry.target_url.startswith("/"):
+    if entry.target and _LOCAL.match(entry.target_url):
         found, target, rest = entry.sentence.partition(entry.target)
         before, after = (found, rest) if target else (entry.sentence, "")
     changes = [

@@ -20,6 +20,8 @@ from gdsconsole.live.publish import publish_on_commit
 log = logging.getLogger(__name__)
 
 EVENT = "audit.recorded"
+MAX_ACTOR = 160
+MAX_SENTENCE = 500
 MAX_VALUE = 300
 MAX_CHANGES = 50
 _ACTION = re.compile(r"[a-z][a-z-]*\.[a-z][a-z:_-]*")
@@ -53,9 +55,9 @@ def record(
     entry = AuditEntry(
         number=head.number + 1,
         at=now.astimezone(UTC),
-        actor=line(actor, 160),
+        actor=line(actor, MAX_ACTOR),
         action=action[:60],
-        sentence=line(sentence, 500),
+        sentence=line(sentence, MAX_SENTENCE),
         target=line(target, 255),
         target_url=target_url[:300],
         reason=line(reason, 500),

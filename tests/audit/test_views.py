@@ -74,6 +74,8 @@ def test_an_entry_is_a_sentence_with_a_link(admin: Client):
 def test_a_target_elsewhere_is_no_link(admin: Client):
     make_entry(target_url="https://example.org/")
     make_entry(target_url="javascript:alert(1)")
+    make_entry(target_url="//example.org/")
+    make_entry(target_url="/\\example.org/")
     assert "example.org" not in admin.get("/audit/").content.decode()
     assert "javascript" not in admin.get("/audit/").content.decode()
 

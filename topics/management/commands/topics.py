@@ -13,6 +13,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from gdsconsole.actions import Actions
+from gdsconsole.audit import viewing
 from gdsconsole.audit.actors import command_actor
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from gdsconsole.telling import database_told
@@ -172,7 +173,15 @@ class Command(TerminalCommand):
             sys.exit(DIFFERS)
 
     def _export(self, options: dict[str, Any]) -> None:
-        self.stdout.write(json.dumps(services.export_topics(), indent=2))
+        exported = services.export_topics()
+        viewing.exported(
+            actor=command_actor(),
+            sentence=f"exported {len(exported['topics'])} topic definitions",
+            target="topic definitions",
+            target_url="/topics/",
+            now=timezone.now(),
+        )
+        self.stdout.write(json.dumps(exported, indent=2))
 
     def _import(self, options: dict[str, Any]) -> None:
         outcome = services.import_topics(_read(options["file"]), actor=command_actor(), now=timezone.now())
