@@ -19,6 +19,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 # By name: a web process has no use for what a worker is made of.
 app.steps["worker"].add("gdsconsole.workers.stopping:TellTasks")
+app.steps["consumer"].add("gdsconsole.workers.marking:LeaveMarks")
 
 
 @worker_before_create_process.connect

@@ -1,10 +1,12 @@
-"""A mark that beat and a worker leave together: beat sends the task, a worker runs it.
+"""A mark that beat and a worker leave together: beat sends the task, a process of a worker runs it.
 
 `readiness` looks at its age. Asking the workers directly would take a broadcast and a second each time.
+What each worker says of itself is in `gdsconsole.workers.marks`.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from functools import cache
@@ -15,13 +17,18 @@ from django.conf import settings
 
 from gdsconsole.live import shapes
 
+log = logging.getLogger(__name__)
+
 EVERY_S = 2.0
 KEY = "gds:heartbeat"
 
 
 @shared_task(name="gdsconsole.heartbeat", ignore_result=True, time_limit=30)
 def heartbeat() -> None:
-    _client(settings.REDIS_URL).set(KEY, repr(time.time()), ex=3600)
+    try:
+        _client(settings.REDIS_URL).set(KEY, repr(time.time()), ex=3600)
+    except redis.RedisError as error:
+        log.warning("no mark is left: %s", error)
 
 
 def age_s(*, now: float) -> float | None:

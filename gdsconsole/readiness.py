@@ -18,15 +18,17 @@ from gdsconsole.kafka import cluster
 from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.outages import outage_of
 from gdsconsole.patience import hurried
-from gdsconsole.pipelines import services
+from gdsconsole.pipelines import capacity, services
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy, WriteProbe
+from gdsconsole.workers import marks
 
 KAFKA_TIMEOUT_S = 3.0
 WRITE_TIMEOUT_MS = 2_000
 # Ticks are 2 s apart; a worker busy with a long task may miss some.
 OLDEST_HEARTBEAT_S = 15.0
 KEPT_FOR_S = 0.5
+REDIS_PROBE = "gds:readiness"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,13 @@ def database() -> str:
 
 
 def redis_server() -> str:
+    """Raises when Redis can't be written: in a failover, with a full disk or memory, reading alone works."""
     with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
-        client.ping()
-    return "answers"
+        try:
+            client.set(REDIS_PROBE, "1", ex=60)
+        except redis.ResponseError as error:
+            raise NotReady(f"refuses writes: {error}") from error
+    return "takes writes"
 
 
 def kafka() -> str:
@@ -74,25 +80,34 @@ def workers() -> str:
         raise NotReady("beat and worker have not been heard of yet")
     if age > OLDEST_HEARTBEAT_S:
         raise NotReady(f"beat or worker was last heard of {age:.0f} s ago")
+    found = marks.read(settings.REDIS_URL) or []
+    queues = [queue.name for queue in settings.CELERY_TASK_QUEUES]
+    left = [queue for queue in queues if not marks.consuming(found, queue, now=time.time())]
+    if left:
+        raise NotReady(f"no worker takes tasks from {', '.join(left)}")
     return f"heard of {age:.1f} s ago"
 
 
 def pipelines() -> str:
-    wanted = [pipeline for pipeline in Pipeline.objects.prefetch_related("slots") if pipeline.is_wanted]
     now = timezone.now()
-    missing = [
-        f"{pipeline.name} {_why_not(pipeline, now)}"
-        for pipeline in wanted
-        if not holds_partitions(list(pipeline.slots.all()), now)
-    ]
-    if missing or not wanted:
-        raise NotReady("; ".join(missing) or "none is declared yet")
-    return f"{len(wanted)} running"
+    declared = list(Pipeline.objects.prefetch_related("slots"))
+    wanted = [pipeline for pipeline in declared if pipeline.is_wanted]
+    waiting = [one for one in wanted if not holds_partitions(list(one.slots.all()), now)]
+    if not declared:
+        raise NotReady("none is declared yet")
+    if waiting:
+        taken = capacity.taken(processes=capacity.processes(now=now), now=now)
+        raise NotReady("; ".join(f"{one.name} {_why_not(one, taken, now)}" for one in waiting))
+    return f"{len(wanted)} running" if wanted else "none is wanted: all are paused or halted"
 
 
-def _why_not(pipeline: Pipeline, now: datetime) -> str:
-    waits = any(services.waits_for_database(pipeline.name, copy, now=now) for copy in pipeline.slots.all())
-    return services.WAITS_FOR_DATABASE if waits else "has no partitions yet"
+def _why_not(pipeline: Pipeline, taken: str, now: datetime) -> str:
+    copies = list(pipeline.slots.all())
+    if any(services.waits_for_database(pipeline.name, copy, now=now) for copy in copies):
+        return services.WAITS_FOR_DATABASE
+    if taken and not any(copy.is_held(now) for copy in copies):
+        return f"has no copy: {taken}"
+    return "has no partitions yet"
 
 
 def holds_partitions(copies: list[PipelineCopy], now: datetime) -> bool:

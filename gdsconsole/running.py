@@ -15,14 +15,15 @@ from gdsconsole.pipelines.copies import CopyLoop, utc_now
 log = logging.getLogger(__name__)
 
 
-def run_copy(name: str, slot: int, *, stop: Callable[[], str]) -> CopyLoop | None:
+def run_copy(name: str, slot: int, *, stop: Callable[[], str], worker: str = "") -> CopyLoop | None:
     """Claim the slot and run its copy until it ends; None where another process holds the slot.
 
-    `stop` says why to drain, or nothing. The answer's `ended` and `why` say how it came out.
+    `stop` says why to drain, or nothing; `worker` is the one whose process this is. The answer's `ended`
+    and `why` say how it came out.
     """
     spec = catalog.CATALOG[name]
     services.ensure(groups=catalog.groups())
-    lease = leases.claim(name=name, slot=slot, holder=leases.this_process(), now=utc_now())
+    lease = leases.claim(name=name, slot=slot, holder=leases.this_process(worker=worker), now=utc_now())
     if lease is None:
         return None
     log.info("%s/%d starts", name, slot)

@@ -12,13 +12,14 @@ import os
 import signal
 from typing import Any
 
-from celery import current_app, shared_task
-from kombu.exceptions import ChannelError
+import redis
+from celery import Task, current_app, shared_task
+from kombu.exceptions import ChannelError, OperationalError
 
 from gdsconsole import catalog
 from gdsconsole.live.publish import flush
 from gdsconsole.patience import PIPELINES, bound_waits
-from gdsconsole.pipelines import claims, services
+from gdsconsole.pipelines import capacity, claims, services
 from gdsconsole.pipelines.copies import utc_now
 from gdsconsole.pipelines.draining import stop_signals
 from gdsconsole.running import run_copy
@@ -27,7 +28,7 @@ from gdsconsole.workers.stopping import worker_is_stopping
 
 log = logging.getLogger(__name__)
 
-QUEUE = "pipelines"
+QUEUE = capacity.QUEUE
 # Longer than a busy worker takes to pick a task up, short enough that a stale one is never run.
 EXPIRES_S = 6
 # No limit would mean the limit of every other task; this is ten years.
@@ -35,12 +36,13 @@ TIME_LIMIT_S = 10 * 365 * 86_400
 
 
 @shared_task(
+    bind=True,
     name="gdsconsole.run_pipeline",
     acks_late=False,
     ignore_result=True,
     time_limit=TIME_LIMIT_S,
 )
-def run_pipeline(name: str, slot: int) -> str:
+def run_pipeline(self: Task[Any, Any], name: str, slot: int) -> str:
     """Run one copy in this worker child until it is drained; at once over where the slot is held."""
     parent = os.getppid()
     # Whoever signals the whole process group means the children too.
@@ -53,20 +55,23 @@ def run_pipeline(name: str, slot: int) -> str:
             return "" if os.getppid() == parent else "the worker is gone"
 
         bound_waits(PIPELINES)
-        ran = run_copy(name, slot, stop=stop)
+        ran = run_copy(name, slot, stop=stop, worker=self.request.hostname or "")
     flush()
     return ran.ended.value if ran is not None and ran.ended is not None else "held"
 
 
 @shared_task(name="gdsconsole.reconcile_pipelines", ignore_result=True, time_limit=30)
 def reconcile_pipelines() -> int:
-    """Send a task for every copy that should run and doesn't; how many were sent.
+    """Send a task for every copy that should run and doesn't, as far as there are processes; how many.
 
     Sending one too many does no harm: it finds the slot held. Only a queue that nobody reads is kept
     from growing.
     """
-    with outages_logged(log, "no consumer is started"):
-        return _reconcile()
+    try:
+        with outages_logged(log, "no consumer is started"):
+            return _reconcile()
+    except (OperationalError, ChannelError, redis.RedisError, OSError) as error:
+        log.warning("no consumer is started: Redis refuses: %s", error)
     return 0
 
 
@@ -80,12 +85,13 @@ def prune_claims() -> int:
 
 def _reconcile() -> int:
     services.ensure(groups=catalog.groups())
-    missing = [slot for slot in services.missing_slots(now=utc_now()) if slot[0] in catalog.CATALOG]
-    if not missing or _queued() >= len(missing):
+    now = utc_now()
+    start = capacity.place(names=catalog.CATALOG, processes=capacity.processes(now=now), now=now)
+    if not start or _queued() >= len(start):
         return 0
-    for name, slot in missing:
+    for name, slot in start:
         run_pipeline.apply_async((name, slot), expires=EXPIRES_S)
-    return len(missing)
+    return len(start)
 
 
 def _queued() -> int:

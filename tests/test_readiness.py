@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import redis
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
@@ -12,7 +15,10 @@ from django.utils import timezone
 from gdsconsole import heartbeat, readiness
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.devstack.redis_server import RedisServer
+from gdsconsole.pipelines import services
 from gdsconsole.pipelines.models import PipelineCopy
+from gdsconsole.workers import marks
+from tests.factories import by
 from tests.waiting import wait_until
 
 NOW = timezone.now()
@@ -20,6 +26,11 @@ NOW = timezone.now()
 
 def part(name: str) -> readiness.PartReadiness:
     return next(one for one in readiness.read() if one.name == name)
+
+
+def one_part(name: str) -> readiness.PartReadiness:
+    """Without asking the others, which takes seconds where there is no Kafka."""
+    return readiness._checked(name, readiness.CHECKS[name])
 
 
 @pytest.fixture(autouse=True)
@@ -51,11 +62,48 @@ def test_a_pipeline_runs_when_a_copy_holds_partitions(fields: dict[str, object],
 @pytest.mark.redis
 @pytest.mark.django_db
 def test_workers_are_heard_of_by_their_mark(redis_server: RedisServer) -> None:
-    assert part("workers") == readiness.PartReadiness(
+    assert one_part("workers") == readiness.PartReadiness(
         "workers", False, "beat and worker have not been heard of yet"
     )
     heartbeat.heartbeat()
-    assert part("workers").ok
+    assert one_part("workers").detail == "no worker takes tasks from default, pipelines, replay"
+    leave_mark("default", "replay")
+    assert one_part("workers").detail == "no worker takes tasks from pipelines"
+    leave_mark("pipelines", answered_s=30.0)
+    assert one_part("workers").detail == "no worker takes tasks from pipelines", "its consumer hears nothing"
+    leave_mark("pipelines", at=time.time() - 30)
+    assert one_part("workers").detail == "no worker takes tasks from pipelines", "it fell silent"
+    leave_mark("pipelines")
+    assert one_part("workers").ok
+
+
+def leave_mark(*queues: str, **changes: Any) -> None:
+    said = {"name": f"{queues[0]}@node-7", "host": "node-7", "pid": 4711, "queues": queues, "processes": 2}
+    made = {**said, "answered_s": 0.5, "at": time.time(), **changes}
+    marks.write(settings.REDIS_URL, marks.Mark(**made))
+
+
+@pytest.mark.redis
+@pytest.mark.django_db
+def test_redis_that_refuses_writes_is_not_ready(redis_server: RedisServer) -> None:
+    assert one_part("redis") == readiness.PartReadiness("redis", True, "takes writes")
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            said = one_part("redis").detail
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+    assert said == "refuses writes: NOREPLICAS Not enough good replicas to write."
+
+
+@pytest.mark.redis
+@pytest.mark.django_db
+def test_pipelines_that_are_all_paused_keep_nothing_from_being_ready(redis_server: RedisServer) -> None:
+    assert one_part("pipelines").detail == "none is declared yet"
+    services.ensure(groups={"alerting": "gds-alerting"})
+    assert one_part("pipelines").detail == "alerting has no partitions yet"
+    services.pause(name="alerting", **by())
+    assert one_part("pipelines").ok
 
 
 @pytest.mark.redis

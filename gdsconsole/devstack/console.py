@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import threading
@@ -42,6 +43,7 @@ class Console:
     wishes: Wishes
     progress: Progress
     on_ready: Callable[[], None]
+    on_late: Callable[[], None]  # called once, when that takes longer than it should
     supervisor: Supervisor = field(init=False)
     phase: str = field(default="starting", init=False)
     reason: str = field(default="", init=False)
@@ -170,9 +172,11 @@ class Console:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._database(brokers))
             group.create_task(self._static())
-        with self.progress.step("web answers"):
+        redis_url = self.supervisor.environment["REDIS_URL"]
+        workers = (parts.worker(redis_url=redis_url), parts.pipelines_worker(redis_url=redis_url))
+        with self.progress.step("web and workers answer"):
             async with asyncio.TaskGroup() as group:
-                for spec in (parts.web(port=self.wishes.port), parts.worker(), parts.pipelines_worker()):
+                for spec in (parts.web(port=self.wishes.port), *workers):
                     group.create_task(self.supervisor.start(spec))
 
     async def _database(self, brokers: int) -> None:
@@ -205,18 +209,21 @@ class Console:
         prepared.mark_done(self.wishes.data_dir, "topics", digest)
 
     async def _until_ready(self, step: Step) -> None:
-        deadline = time.monotonic() + READY_TIMEOUT_S
+        """For as long as it takes: what is missing is said, and nothing that runs is stopped for it."""
+        patient_until = time.monotonic() + READY_TIMEOUT_S
         while True:
             missing = await asyncio.to_thread(not_ready, self.url)
             step.detail = "; ".join(missing)
             if not missing:
                 return
-            if time.monotonic() > deadline:
-                raise CannotStart(
-                    f"not every part answers after {READY_TIMEOUT_S:.0f} s: {'; '.join(missing)} "
-                    f"(logs are in {self.wishes.data_dir / 'logs'})"
+            if time.monotonic() > patient_until:
+                patient_until = math.inf
+                self.progress.tell(
+                    f"not every part answers after {READY_TIMEOUT_S:.0f} s: {step.detail} "
+                    f"(logs are in {self.wishes.data_dir / 'logs'}); the console stays up and goes on trying"
                 )
-            await asyncio.sleep(0.1)
+                self.on_late()
+            await asyncio.sleep(0.1 if patient_until < math.inf else 1)
 
     async def _outcome(self, starting: asyncio.Task[None]) -> BaseException | None:
         """The failure of the start; None when it succeeded or was given up on request."""

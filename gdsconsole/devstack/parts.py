@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from gdsconsole.devstack.kafka_cluster import ClusterLayout
 from gdsconsole.devstack.supervisor import PartSpec
 from gdsconsole.env import ROOT
 from gdsconsole.live.limits import MOST_BYTES_IN
+from gdsconsole.workers import marks
 
 # A higher stage stops earlier: first what makes work, then what does it, then what it needs.
 _TRAFFIC, _BEAT, _WORK, _KAFKA, _REDIS = 5, 4, 3, 2, 1
@@ -79,14 +81,14 @@ def web(*, port: int) -> PartSpec:
     return PartSpec(name="web", command=words, stage=_WORK, answers=answers, grace_s=8)
 
 
-def pipelines_worker() -> PartSpec:
-    words = _worker("pipelines", "--queues", "pipelines", "--concurrency", str(PIPELINE_PROCESSES))
-    return PartSpec(name="worker-pipelines", command=words, stage=_WORK, grace_s=DRAIN_S)
+def pipelines_worker(*, redis_url: str) -> PartSpec:
+    return _worker(
+        "worker-pipelines", "pipelines", ["pipelines"], PIPELINE_PROCESSES, redis_url, grace_s=DRAIN_S
+    )
 
 
-def worker() -> PartSpec:
-    words = _worker("default", "--queues", "default,replay", "--concurrency", "2")
-    return PartSpec(name="worker", command=words, stage=_WORK, grace_s=10)
+def worker(*, redis_url: str) -> PartSpec:
+    return _worker("worker", "default", ["default", "replay"], 2, redis_url, grace_s=10)
 
 
 def beat(*, directory: Path) -> PartSpec:
@@ -101,9 +103,28 @@ def traffic() -> PartSpec:
     return PartSpec(name="traffic", command=words, stage=_TRAFFIC, grace_s=5)
 
 
-def _worker(name: str, *words: str) -> list[str]:
-    return [
+def _worker(
+    part: str, name: str, queues: Sequence[str], processes: int, redis_url: str, *, grace_s: float
+) -> PartSpec:
+    words = [
         *(sys.executable, "-m", "celery", "--app", "gdsconsole", "worker", "--hostname", f"{name}@%h"),
+        *("--queues", ",".join(queues), "--concurrency", str(processes)),
         *("--pool", "prefork", "--loglevel", "INFO", "--without-gossip", "--without-mingle"),
-        *("--without-heartbeat", *words),
+        "--without-heartbeat",
     ]
+
+    def takes_tasks(pid: int) -> bool | None:
+        now = time.time()
+        said = [mark for mark in marks.read(redis_url) or () if mark.pid == pid]
+        if all(marks.consuming(said, queue, now=now) for queue in queues):
+            return True
+        return False if marks.takes_writes(redis_url) else None
+
+    return PartSpec(
+        name=part,
+        command=words,
+        stage=_WORK,
+        alive=takes_tasks,
+        start_timeout_s=120,
+        grace_s=grace_s,
+    )

@@ -28,7 +28,7 @@ STALE_S = 20.0
 @dataclass(frozen=True, slots=True)
 class PartState:
     name: str
-    state: str  # starting, running, restarting, stopping, stopped
+    state: str  # starting, running, silent, restarting, stopping, stopped
     pid: int | None
     created: float | None  # the process's start, which tells it from a later one with the same pid
     detail: str

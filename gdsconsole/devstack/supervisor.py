@@ -25,6 +25,7 @@ from gdsconsole.devstack.errors import CannotStart
 
 LONGEST_BACKOFF_S = 30.0
 STEADY_S = 60.0  # a part that ran this long starts its backoff anew
+LOOK_EVERY_S = 2.0
 LARGEST_LOG_BYTES = 20 << 20
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -34,12 +35,16 @@ class PartSpec:
     name: str
     command: Sequence[str]
     stage: int  # parts of the highest stage stop first; those of one stage stop together
-    answers: Callable[[], bool] | None = None  # may block for a second; None: running is enough
+    # May block for a second, as `alive` may, which goes before it; None: running is enough.
+    answers: Callable[[], bool] | None = None
     start_timeout_s: float = 60.0
     grace_s: float = 10.0  # from SIGTERM to SIGKILL
     settled: Callable[[], bool] | None = None  # after SIGTERM: nothing is left to lose, it may be killed
     first_backoff_s: float = 0.5
     prepare: Callable[[], None] | None = None  # before each start, so what it made may be deleted
+    # Whether the process of this id does its work, asked for as long as it runs; None where nobody can tell.
+    alive: Callable[[int], bool | None] | None = None
+    longest_silence_s: float = 45.0  # without a sign of life; then it is started anew
     directory: Path | None = None  # where it keeps its data; made again where somebody deleted it
 
 
@@ -51,6 +56,8 @@ class Part:
     process: subprocess.Popen[bytes] | None = None
     created: float | None = None
     started_at: float = 0.0
+    looked_at: float = 0.0
+    silent_since: float | None = None
     failures: int = 0  # ends in a row
     restarts: int = 0
     detail: str = ""
@@ -164,6 +171,7 @@ class Supervisor:
         while True:
             while (code := self._exit_code(part)) is None:
                 await asyncio.sleep(0.1)
+                await self._look_after(part)
             await self._end_tree(part)
             if time.monotonic() - part.started_at > STEADY_S:
                 part.failures = 0
@@ -184,6 +192,25 @@ class Supervisor:
             if self._exit_code(part) is None:
                 self._set(part, "running")
                 self.tell(f"{part.spec.name} runs again (pid {self._process(part).pid})")
+
+    async def _look_after(self, part: Part) -> None:
+        """Say so when a part runs and does nothing; end it when that goes on, so that another is started."""
+        now = time.monotonic()
+        if part.spec.alive is None or now - part.looked_at < LOOK_EVERY_S:
+            return
+        part.looked_at = now
+        if await asyncio.to_thread(part.spec.alive, self._process(part).pid) is not False:
+            part.silent_since = None
+            if part.state == "silent":
+                self._set(part, "running")
+            return
+        if part.silent_since is None:
+            part.silent_since = now
+            self._set(part, "silent", "it runs, and does not do its work")
+        elif now - part.silent_since > part.spec.longest_silence_s:
+            part.silent_since = None
+            self.tell(f"{part.spec.name} has done nothing for {part.spec.longest_silence_s:.0f} s: ending it")
+            self._process(part).kill()
 
     async def _stop_part(self, part: Part) -> None:
         process = part.process
@@ -214,6 +241,8 @@ class Supervisor:
         processes.kill_all(left)
 
     async def _answers(self, part: Part) -> bool:
+        if part.spec.alive is not None:
+            return await asyncio.to_thread(part.spec.alive, self._process(part).pid) is True
         if part.spec.answers is None:
             return True
         return await asyncio.to_thread(part.spec.answers)

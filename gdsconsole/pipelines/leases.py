@@ -30,12 +30,16 @@ HEARD_WITHIN = timedelta(seconds=6)
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process. `pid_space` and `pid_started` tell it from others with its number."""
+    """A process. `pid_space` and `pid_started` tell it from others with its number.
+
+    `worker` is the one whose process it is, "" for a process of its own.
+    """
 
     host: str
     pid: int
     pid_space: str
     pid_started: float
+    worker: str = ""
 
 
 class Held(Protocol):
@@ -75,10 +79,10 @@ class Desired:
     reason: str
 
 
-def this_process() -> Holder:
+def this_process(*, worker: str = "") -> Holder:
     """The holder that the running process is."""
     pid = os.getpid()
-    return Holder(socket.gethostname(), pid, _pid_space(), psutil.Process(pid).create_time())
+    return Holder(socket.gethostname(), pid, _pid_space(), psutil.Process(pid).create_time(), worker)
 
 
 def claim(*, name: str, slot: int, holder: Holder, now: datetime, ttl: timedelta = TTL) -> Lease | None:
@@ -97,6 +101,8 @@ def claim(*, name: str, slot: int, holder: Holder, now: datetime, ttl: timedelta
         pid=holder.pid,
         pid_space=holder.pid_space,
         pid_started=holder.pid_started,
+        worker=holder.worker,
+        makes_room=False,
         claimed_at=now,
         heartbeat_at=now,
         expires_at=now + ttl,
@@ -123,13 +129,16 @@ def renew(*, lease: Lease, heartbeat: Heartbeat, now: datetime, ttl: timedelta =
     )
     if not kept:
         return None
-    pipeline = Pipeline.objects.get(name=lease.name)
+    copy = PipelineCopy.objects.select_related("pipeline").get(pk=lease.copy_id)
+    pipeline = copy.pipeline
     if pipeline.halted_reason:
         return Desired(is_wanted=False, reason="halted")
     if pipeline.state != Pipeline.State.RUNNING:
         return Desired(is_wanted=False, reason=pipeline.state)
     if lease.slot >= pipeline.copies:
         return Desired(is_wanted=False, reason=f"scaled to {pipeline.copies}")
+    if copy.makes_room:
+        return Desired(is_wanted=False, reason="makes room for a pipeline that has no consumer")
     return Desired(is_wanted=True, reason="")
 
 

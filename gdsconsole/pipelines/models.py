@@ -66,6 +66,10 @@ class PipelineCopy(models.Model):
     # Where `pid` means something, and since when: another kernel, container or process may have the same.
     pid_space = models.CharField(max_length=255, blank=True)
     pid_started = models.FloatField(null=True)
+    # The worker whose process holds it; "" where a command runs it, which takes no worker's process.
+    worker = models.CharField(max_length=255, blank=True, default="")
+    # The holder is to end, for a pipeline that has none; the next claim forgets it.
+    makes_room = models.BooleanField(default=False)
     claimed_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)

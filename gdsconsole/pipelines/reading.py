@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from gdsconsole.live.history import history, summed
 from gdsconsole.live.snapshots import latest_of
-from gdsconsole.pipelines import services, verdicts
+from gdsconsole.pipelines import capacity, services, verdicts
 from gdsconsole.pipelines.halts import HaltRow
 from gdsconsole.pipelines.models import PartitionFailure, PartitionProgress, Pipeline, PipelineCopy
 from gdsconsole.pipelines.services import CopyRow, PipelineRow
@@ -80,12 +80,13 @@ class Stuck:
 
 @dataclass(frozen=True, slots=True)
 class PipelineView:
-    """`share` says in words how `strips` share the partitions out."""
+    """`share` says in words how `strips` share the partitions out, `short` why it lacks copies."""
 
     name: str
     group: str
     state: str
     reason: str
+    short: str
     since: datetime | None
     wanted_copies: int
     figures: Figures
@@ -137,7 +138,7 @@ class PipelineView:
 
 def read(*, now: datetime) -> list[PipelineView]:
     """Every pipeline. Without Redis the trends are empty and the figures some seconds old."""
-    rows = services.listing(now=now)
+    rows = services.listing(now=now, processes=capacity.processes(now=now))
     stats = latest_of(["pipeline.stats", "lag.sampled", "brokers.sampled", "topics.compared"])
     around = verdicts.around_of(stats["brokers.sampled"], stats["topics.compared"], now=now.timestamp())
     keys = [f"{row['name']}/{copy['slot']}" for row in rows for copy in row["copies"]]
@@ -240,6 +241,7 @@ def pipeline_view(
         group=row["group"],
         state=state,
         reason=reason,
+        short=row["short"] if row["is_wanted"] else "",
         since=row["since"],
         wanted_copies=row["wanted_copies"],
         figures=figures,

@@ -11,9 +11,9 @@ from django.db.models import QuerySet
 
 from gdsconsole.audit import services as audit
 from gdsconsole.live.snapshots import latest
-from gdsconsole.pipelines import halts
+from gdsconsole.pipelines import capacity, halts
 from gdsconsole.pipelines.halts import HaltRow
-from gdsconsole.pipelines.leases import has_lapsed, is_dead
+from gdsconsole.pipelines.leases import has_lapsed
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline, PipelineCopy
 
 MAX_COPIES = 64
@@ -45,13 +45,15 @@ class CopyRow(TypedDict):
 class PipelineRow(TypedDict):
     """`since` is when it halted; `halted` are the partitions that did, each by itself.
 
-    `is_wanted` says whether its copies should run, though some of its partitions stand.
+    `is_wanted` says whether its copies should run, though some of its partitions stand; `short`, that it
+    lacks copies because no process is free.
     """
 
     name: str
     group: str
     state: str
     reason: str
+    short: str
     since: datetime | None
     is_wanted: bool
     wanted_copies: int
@@ -95,25 +97,13 @@ def halt(*, name: str, reason: str, now: datetime) -> None:
     )
 
 
-def missing_slots(*, now: datetime) -> list[tuple[str, int]]:
-    """The (name, slot) of every copy that should run and that nobody holds."""
-    held = {
-        (copy.pipeline_id, copy.slot)
-        for copy in PipelineCopy.objects.filter(expires_at__gt=now)
-        if not is_dead(copy)
-    }
-    return [
-        (pipeline.name, slot)
-        for pipeline in Pipeline.objects.all()
-        if pipeline.is_wanted
-        for slot in range(pipeline.copies)
-        if (pipeline.pk, slot) not in held
-    ]
+def listing(*, now: datetime, processes: int | None = None) -> list[PipelineRow]:
+    """Every pipeline with its wanted copies, and those that are still to stop.
 
-
-def listing(*, now: datetime) -> list[PipelineRow]:
-    """Every pipeline with its wanted copies, and those that are still to stop."""
+    `processes` is how many workers have for copies; None is unknown.
+    """
     rows = []
+    taken = capacity.taken(processes=processes, now=now)
     pipelines = list(Pipeline.objects.prefetch_related("slots"))
     halted = halts.by_group(pipeline.group for pipeline in pipelines)
     for pipeline in pipelines:
@@ -122,7 +112,7 @@ def listing(*, now: datetime) -> list[PipelineRow]:
         slots = sorted({*range(pipeline.copies), *lingering})
         copies = [_copy_row(pipeline.name, slot, by_slot.get(slot), now) for slot in slots]
         standing = halts.standing(halted[pipeline.group])
-        state, reason = _state(pipeline, copies, standing)
+        state, reason = _state(pipeline, copies, standing, taken)
         halted_at = pipeline.halted_at if pipeline.halted_reason else None
         rows.append(
             PipelineRow(
@@ -130,6 +120,7 @@ def listing(*, now: datetime) -> list[PipelineRow]:
                 group=pipeline.group,
                 state=state,
                 reason=reason,
+                short=taken if any(copy["pid"] is None for copy in copies) else "",
                 since=halted_at or min((one.halted_at for one in standing), default=None),
                 is_wanted=pipeline.is_wanted,
                 wanted_copies=pipeline.copies,
@@ -192,10 +183,11 @@ def waits_for_database(name: str, copy: PipelineCopy, *, now: datetime) -> bool:
 
 
 def _state(
-    pipeline: Pipeline, copies: Iterable[CopyRow], standing: Sequence[PartitionHalt]
+    pipeline: Pipeline, copies: Iterable[CopyRow], standing: Sequence[PartitionHalt], taken: str
 ) -> tuple[str, str]:
     """The pipeline's state in one word: what people decided, else its worst copy's.
 
+    `taken` says that no process is free: then one that has some of its copies runs, and no more will come.
     Halted is also one of which some partitions stand, though the others go on.
     """
     if pipeline.halted_reason:
@@ -210,7 +202,9 @@ def _state(
         return "backoff", waiting[0]["reason"]
     absent = [row for row in rows if row["state"] == PipelineCopy.State.STOPPED]
     if absent:
-        return "starting", f"{len(rows) - len(absent)} of {len(rows)} copies run"
+        there = len(rows) - len(absent)
+        told = f"{there} of {len(rows)} copies run"
+        return "running" if there and taken else "starting", f"{told}: {taken}" if taken else told
     if any(row["state"] == PipelineCopy.State.STARTING for row in rows):
         return "starting", ""
     return "running", next((row["reason"] for row in rows if row["reason"]), "")

@@ -120,8 +120,11 @@ def _fresh(published: Snapshot | None, key: str, now: float, fresh_s: float) -> 
     return one if one is not None and now - one["published_at"] <= fresh_s else None
 
 
-def headline(told: Sequence[tuple[str, str, Verdict]]) -> str:
-    """All pipelines in a sentence, the worst first; of each its name, its state, and its verdict."""
+def headline(told: Sequence[tuple[str, str, Verdict]], *, short: Sequence[str] = ()) -> str:
+    """All pipelines in a sentence, the worst first; of each its name, its state, and its verdict.
+
+    `short` are clauses about those that lack copies.
+    """
     if not told:
         return "No pipeline is known yet: the reconciler makes them when beat and a worker run."
     wrong: list[str] = []
@@ -136,6 +139,7 @@ def headline(told: Sequence[tuple[str, str, Verdict]]) -> str:
     rest = [(name, one) for name, _, one in told if name not in said]
     for kind in (Kind.STILL, Kind.NO_PARTITIONS, Kind.UNKNOWN):
         states += _clauses([(name, one) for name, one in rest if one.kind is kind])
+    states += short
     if wrong or states:
         halted = [clause for clause in states if "halted" in clause]
         others = [clause for clause in states if clause not in halted]

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from gdsconsole.permissions import permission_required
-from gdsconsole.pipelines import reading, services, verdicts
+from gdsconsole.pipelines import capacity, reading, services, verdicts
 from gdsconsole.pipelines.models import Pipeline
 from gdsconsole.pipelines.reading import PipelineView
 
@@ -41,7 +41,12 @@ def pipelines(request: HttpRequest) -> HttpResponse:
 def headline(views: Sequence[PipelineView]) -> str:
     """The page's answer in one sentence, worst first."""
     return verdicts.headline(
-        [(view.name, "abandoned" if view.is_abandoned else view.state, view.verdict) for view in views]
+        [(view.name, "abandoned" if view.is_abandoned else view.state, view.verdict) for view in views],
+        short=[
+            f"{view.name} has {view.running} of {view.wanted_copies} copies: {view.short}"
+            for view in views
+            if view.short and view.running
+        ],
     )
 
 
@@ -70,7 +75,14 @@ def scale(request: HttpRequest, name: str) -> HttpResponse:
         return redirect("pipelines:list")
     copies = form.cleaned_data["copies"]
     _known(request, services.scale, name=name, copies=copies)
-    messages.success(request, f"{name} runs {copies} cop{'y' if copies == 1 else 'ies'} in a few seconds.")
+    now = timezone.now()
+    short = capacity.shortfall(name=name, processes=capacity.processes(now=now), now=now)
+    if short:
+        messages.warning(request, f"{name} is scaled to {copies}, but only {short}. The others wait for one.")
+    else:
+        messages.success(
+            request, f"{name} runs {copies} cop{'y' if copies == 1 else 'ies'} in a few seconds."
+        )
     return redirect("pipelines:list")
 
 

@@ -95,6 +95,34 @@ async def test_a_killed_part_is_started_again_and_it_is_said(supervisor: Supervi
     assert supervisor.states()[0].restarts == 1
 
 
+async def test_one_that_runs_and_does_nothing_is_said_and_then_started_anew(
+    supervisor: Supervisor, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gdsconsole.devstack.supervisor.LOOK_EVERY_S", 0.05)
+    works: dict[int, bool | None] = {}
+    spec = PartSpec(
+        "worker",
+        python(SLEEP),
+        1,
+        first_backoff_s=0.05,
+        alive=lambda pid: works.get(pid, True),
+        longest_silence_s=0.3,
+    )
+    await supervisor.start(spec)
+    first, part = pid_of(supervisor, "worker"), supervisor.parts["worker"]
+    works[first] = None
+    await asyncio.sleep(0.5)
+    assert part.state == "running", "nobody can tell, so nobody is blamed"
+    works[first] = False
+    await until(lambda: part.state == "silent", "its silence is said")
+    works[first] = True
+    await until(lambda: part.state == "running", "so is that it works again")
+    works[first] = False
+    await until(lambda: told.has("worker runs again"), "another runs")
+    assert told.has("worker has done nothing for 0 s: ending it")
+    assert pid_of(supervisor, "worker") != first
+
+
 async def test_redis_is_started_again_though_its_directory_is_gone(
     supervisor: Supervisor, tmp_path: Path, told: Told
 ) -> None:

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -120,6 +121,46 @@ def test_a_killed_broker_is_told_of_and_comes_back(console: RunningConsole) -> N
     assert not told["ready"]
     assert "kafka-2 is restarting" in told["reason"]
     wait_until(lambda: console.status()["ready"], 90, "all is ready again", every_s=0.5)
+
+
+def test_one_pipeline_that_wants_every_process_keeps_no_other_from_running(console: RunningConsole) -> None:
+    said = console.manage("pipelines", "scale", "alerting", "12")
+    short = "9 of 12 copies can run: 12 of 12 worker processes are taken"
+    assert said.stderr == f"alerting: {short}; the others wait for one\n"
+    try:
+        console.down()
+        console.up()
+        rows = wait_until(lambda: all_taken(console), 60, "every process is taken", every_s=0.5)
+    finally:
+        console.manage("pipelines", "scale", "alerting", "1")
+    assert {row["name"]: sum(copy["pid"] is not None for copy in row["copies"]) for row in rows} == {
+        "alerting": 9,
+        "analytics": 1,
+        "dlq-index": 1,
+        "warehouse": 1,
+    }
+    wait_until(lambda: console.status()["ready"], 60, "all is ready again", every_s=0.5)
+
+
+def all_taken(console: RunningConsole) -> list[dict[str, Any]] | None:
+    rows: list[dict[str, Any]] = console.json("pipelines", "list")
+    reasons = {row["name"]: row["reason"] for row in rows}
+    taken = reasons["alerting"] == "9 of 12 copies run: 12 of 12 worker processes are taken"
+    return rows if taken and all(row["state"] == "running" for row in rows) else None
+
+
+def test_a_worker_that_hangs_is_told_of_in_seconds(console: RunningConsole) -> None:
+    worker = console.pid_of("worker-pipelines")
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        wait_until(lambda: console.state_of("worker-pipelines").state == "silent", 20, "its part says so")
+        told = console.status()
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert "worker-pipelines is silent" in told["reason"]
+    assert "workers: no worker takes tasks from pipelines" in told["reason"]
+    wait_until(lambda: console.status()["ready"], 30, "all is ready again", every_s=0.5)
+    assert console.pid_of("worker-pipelines") == worker
 
 
 @pytest.fixture

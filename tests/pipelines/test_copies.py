@@ -12,7 +12,7 @@ from django.db import OperationalError
 
 from gdsconsole.kafka.errors import FencedError, MemberNotReleased
 from gdsconsole.kafka.status import Snapshot, State
-from gdsconsole.pipelines import leases, services
+from gdsconsole.pipelines import capacity, leases, services
 from gdsconsole.pipelines.copies import CopyLoop, Outcome
 from gdsconsole.pipelines.leases import Holder
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
@@ -206,7 +206,7 @@ def test_a_place_that_is_not_free_yet_is_left_for_a_later_try(lab):
     assert lab.runtime.closed == [False]
     assert lab.row.reason == "the group still holds the place of this slot's last copy"
     assert not lab.row.is_held(lab.now)
-    assert services.missing_slots(now=lab.now) == [("alerting", 0)]
+    assert capacity.place(names=["alerting"], processes=None, now=lab.now) == [("alerting", 0)]
 
 
 def test_a_crash_closes_without_a_commit_and_frees_the_slot(lab):
@@ -225,7 +225,7 @@ def test_a_halt_is_stored_and_nothing_starts_it_again(lab):
     assert lab.run() is Outcome.HALTED
     assert lab.runtime.closed == [True]
     assert Pipeline.objects.get().halted_reason == "30 of 30 records were dead letters"
-    assert services.missing_slots(now=lab.now) == []
+    assert capacity.place(names=["alerting"], processes=None, now=lab.now) == []
     assert lab.published[-1][1]["state"] == "halted"
 
 

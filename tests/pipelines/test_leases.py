@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from gdsconsole.live.publish import flush, publish
-from gdsconsole.pipelines import leases, services
+from gdsconsole.pipelines import capacity, leases, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder, Lease
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
 from tests.factories import by
@@ -136,7 +136,9 @@ def lapsed(
 def test_a_holder_that_lives_and_can_not_renew_waits_for_the_database() -> None:
     assert lapsed(leases.this_process()) == (True, "backoff", services.WAITS_FOR_DATABASE)
     # Whoever starts what is missing tries all the same: it can't be known to come back.
-    assert services.missing_slots(now=NOW + timedelta(seconds=24)) == [("alerting", 0)]
+    assert capacity.place(names=["alerting"], processes=None, now=NOW + timedelta(seconds=24)) == [
+        ("alerting", 0)
+    ]
 
 
 def test_while_the_lease_runs_there_is_nothing_to_tell() -> None:

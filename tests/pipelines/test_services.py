@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gdsconsole.pipelines import leases, services
+from gdsconsole.pipelines import capacity, leases, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
 from tests.factories import by
@@ -41,20 +42,83 @@ def test_ensuring_again_keeps_what_people_decided():
     assert Pipeline.objects.get(name="alerting").state == "paused"
 
 
-def test_missing_are_the_wanted_slots_that_nobody_holds():
+def start(now: datetime = NOW, *, processes: int | None = None) -> list[tuple[str, int]]:
+    return capacity.place(names=GROUPS, processes=processes, now=now)
+
+
+def test_missing_are_the_wanted_slots_that_nobody_holds_those_of_the_emptiest_first():
     services.scale(name="alerting", copies=3, **by())
     beat(1)
-    assert services.missing_slots(now=NOW) == [("alerting", 0), ("alerting", 2), ("dlq-index", 0)]
+    assert start() == [("dlq-index", 0), ("alerting", 0), ("alerting", 2)]
+    assert start(processes=2) == [("dlq-index", 0), ("alerting", 0)]
     services.pause(name="alerting", **by())
     services.halt(name="dlq-index", reason="why", now=NOW)
-    assert services.missing_slots(now=NOW) == []
+    assert start() == []
+
+
+def test_a_pipeline_that_nobody_can_start_gets_no_room():
+    Pipeline.objects.create(name="of-another-version", group="gds-other")
+    assert ("of-another-version", 0) not in start()
 
 
 def test_a_lease_that_is_over_is_missing():
     beat()
     later = NOW + leases.TTL + timedelta(seconds=1)
-    assert ("alerting", 0) not in services.missing_slots(now=NOW)
-    assert ("alerting", 0) in services.missing_slots(now=later)
+    assert ("alerting", 0) not in start()
+    assert ("alerting", 0) in start(later)
+
+
+def hold(slot: int, *, worker: str) -> leases.Lease:
+    holder = replace(ELSEWHERE, worker=worker)
+    lease = leases.claim(name="alerting", slot=slot, holder=holder, now=NOW)
+    assert lease is not None
+    return lease
+
+
+def test_where_one_took_every_process_its_last_copy_makes_room():
+    services.scale(name="alerting", copies=3, **by())
+    held = [hold(slot, worker="pipelines@node-7") for slot in range(3)]
+    by_hand = Heartbeat(State.RUNNING, "", [], {})
+    assert start(processes=3) == []
+    told = [leases.renew(lease=lease, heartbeat=by_hand, now=NOW) for lease in held]
+    assert [one.is_wanted for one in told if one] == [True, True, False]
+    assert told[2].reason == "makes room for a pipeline that has no consumer"
+    leases.release(lease=held[2], now=NOW)
+    assert start(processes=3) == [("dlq-index", 0)]
+    # Whoever takes the slot later is told nothing of the sort.
+    again = hold(2, worker="pipelines@node-7")
+    assert leases.renew(lease=again, heartbeat=by_hand, now=NOW).is_wanted
+
+
+def test_a_copy_that_a_command_runs_makes_no_room():
+    services.scale(name="alerting", copies=3, **by())
+    for slot in range(3):
+        hold(slot, worker="")
+    assert start(processes=0) == []
+    assert not PipelineCopy.objects.filter(makes_room=True).exists()
+
+
+def test_a_listing_says_that_no_process_is_free():
+    services.scale(name="alerting", copies=3, **by())
+    for slot in range(2):
+        hold(slot, worker="pipelines@node-7")
+    alerting, index = services.listing(now=NOW, processes=2)
+    taken = "2 of 2 worker processes are taken"
+    assert (alerting["state"], alerting["reason"]) == ("running", f"2 of 3 copies run: {taken}")
+    assert (index["state"], index["reason"]) == ("starting", f"0 of 1 copies run: {taken}")
+    assert [row["short"] for row in (alerting, index)] == [taken, taken]
+    for processes in (3, None):
+        rows = services.listing(now=NOW, processes=processes)
+        assert [(row["state"], row["short"]) for row in rows] == [("starting", ""), ("starting", "")]
+
+
+def test_a_scale_beyond_the_processes_is_said():
+    services.scale(name="alerting", copies=12, **by())
+    told = "11 of 12 copies can run: 12 of 12 worker processes are taken"
+    assert capacity.shortfall(name="alerting", processes=12, now=NOW) == told
+    assert capacity.shortfall(name="dlq-index", processes=12, now=NOW) == ""
+    assert capacity.shortfall(name="alerting", processes=13, now=NOW) == ""
+    assert capacity.shortfall(name="alerting", processes=None, now=NOW) == ""
 
 
 def test_resuming_forgets_why_it_halted_and_the_first_reason_is_kept_until_then():

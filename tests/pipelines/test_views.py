@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from io import StringIO
 
@@ -17,6 +18,7 @@ from gdsconsole.pipelines.leases import Heartbeat, Holder
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
 from gdsconsole.pipelines.verdicts import Kind, Verdict
 from gdsconsole.pipelines.views import headline
+from gdsconsole.workers import marks
 from tests.factories import by
 
 pytestmark = [pytest.mark.django_db, pytest.mark.redis]
@@ -107,6 +109,23 @@ def test_an_operator_pauses_resumes_and_scales(login):
     client.post("/pipelines/alerting/scale/", {"copies": 0})
     assert Pipeline.objects.get(name="alerting").copies == 3
     assert client.post("/pipelines/warehause/pause/").status_code == 404
+
+
+@pytest.mark.redis
+def test_a_scale_beyond_the_processes_is_said_and_promises_nothing(login, redis_url):
+    client = login("operator")
+    worker = {"name": "pipelines@node-7", "host": "node-7", "pid": 4711, "queues": ("pipelines",)}
+    marks.write(redis_url, marks.Mark(**worker, processes=2, answered_s=0.5, at=time.time()))
+    holder = Holder("node-7", 4712, "elsewhere", 1.0, worker="pipelines@node-7")
+    for slot in (1, 2):
+        leases.claim(name="alerting", slot=slot, holder=holder, now=timezone.now())
+    client.post("/pipelines/alerting/scale/", {"copies": 4})
+    page = client.get("/pipelines/").content.decode()
+    assert "scaled to 4, but only 2 of 4 copies can run: 2 of 2 worker processes are taken" in page
+    assert "runs 4 copies in a few seconds" not in page
+    assert "alerting has 3 of 4 copies: 2 of 2 worker processes are taken" in page
+    # Nor is a pipeline without any promised one.
+    assert "2 of 2 worker processes are taken. A pipeline that has several" in page
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "scale"])

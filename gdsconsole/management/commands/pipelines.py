@@ -17,7 +17,7 @@ from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from gdsconsole.live.publish import flush
 from gdsconsole.management import halt_actions
 from gdsconsole.patience import PIPELINES, bound_waits
-from gdsconsole.pipelines import halts, leases, reading, services, skipping
+from gdsconsole.pipelines import capacity, halts, leases, reading, services, skipping
 from gdsconsole.pipelines.copies import Outcome, utc_now
 from gdsconsole.pipelines.draining import stop_signals
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
@@ -106,7 +106,12 @@ class Command(TerminalCommand):
             services.resume(name=name, actor=actor, now=now)
         elif action == "scale":
             services.scale(name=name, copies=options["copies"], actor=actor, now=now)
-        rows = [row for row in services.listing(now=now) if name in ("", row["name"])]
+        processes = capacity.processes(now=now)
+        if action in {"scale", "resume"}:
+            short = capacity.shortfall(name=name, processes=processes, now=now)
+            if short:
+                self.tell(f"{name}: {short}; the others wait for one")
+        rows = [row for row in services.listing(now=now, processes=processes) if name in ("", row["name"])]
         told = {view.name: view.verdict for view in reading.read(now=now)}
         if options["json"]:
             self.stdout.write(json.dumps([_public(row, told.get(row["name"])) for row in rows]))

@@ -128,7 +128,12 @@ def _missing(state: run_state.RunState, stale_s: float | None) -> str:
     if stale_s is not None:
         told = f"what it last wrote of its parts is of {formats.duration(stale_s)} ago: a full disk?"
         return "; ".join([told, *console.not_ready(state.url, timeout_s=8)])
-    if state.phase != "ready":
+    if state.phase not in {"ready", "starting"}:
         return f"it is {state.phase}"
+    if state.phase == "starting":
+        # Without its web nothing more is known than that.
+        serves = any(part.name == "web" and part.state == "running" for part in state.parts)
+        missing = "; ".join(console.not_ready(state.url, timeout_s=8)) if serves else ""
+        return f"it is starting: {missing}" if missing else "it is starting"
     waiting = [f"{part.name} is {part.state}" for part in state.parts if part.state != "running"]
     return "; ".join([*waiting, *console.not_ready(state.url, timeout_s=8)])

@@ -26,6 +26,8 @@ EXAMPLES = """examples:
   manage.py up --detach --port 8080   return once it is ready; `manage.py down` stops it
   manage.py up --reset --brokers 1    throw the data away and start with one broker
 """
+# What a detached console says to the `up` that waits for it, when it isn't ready in time and stays up.
+LATE = "not ready"
 # All that `up` and its parts make in the data directory, and nothing that somebody else may keep there.
 _DATA = ("kafka", "redis", "beat", "static", "logs", "run/prepared.json")
 _FILES = (environment.LAYOUT_FILE, environment.USERS_FILE, KEPT_FILE, "console.sqlite3")
@@ -34,7 +36,8 @@ _FILES = (environment.LAYOUT_FILE, environment.USERS_FILE, KEPT_FILE, "console.s
 class Command(TerminalCommand):
     help = (
         "Starts Kafka, Redis, the database, the web server, workers and sample traffic on 127.0.0.1, "
-        "prints `ready URL` and the demo users when every part answers, and keeps all of it running."
+        "prints `ready URL` and the demo users when every part answers, and keeps all of it running. "
+        "What doesn't answer in time is said, and stops nothing."
     )
     requires_system_checks = ()
 
@@ -112,7 +115,12 @@ class Command(TerminalCommand):
                 progress.tell(f"logs and data are in {data_dir}; Ctrl-C stops everything")
             self.stdout.flush()
 
-        console = Console(wishes, progress, on_ready)
+        def on_late() -> None:
+            if options["detached"]:
+                self.stdout.write(LATE)
+                self.stdout.flush()
+
+        console = Console(wishes, progress, on_ready, on_late)
         try:
             return asyncio.run(console.run())
         finally:
@@ -144,6 +152,9 @@ class Command(TerminalCommand):
                         self.line(line.rstrip())
                         self._print_users(data_dir)
                         return 0
+                    if line.rstrip() == LATE:
+                        progress.tell("see `manage.py status`; `manage.py down` stops it")
+                        return 1
                     progress.tell(line.rstrip())
                 if code is not None:
                     return code or 1
