@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -22,12 +21,13 @@ from gdsconsole.people.forms import AccountForm, NewUserForm, ReasonForm
 from gdsconsole.people.models import MANAGE
 from gdsconsole.people.powers import Actor, NotYours, actor_of, powers_of
 from gdsconsole.people.reading import PeopleFilter
+from gdsconsole.permissions import permission_required
 
 PAGE_ROWS = 50
 ACTS_SHOWN = 8
 _form_methods = require_http_methods(["GET", "HEAD", "POST"])
 
-may_manage = permission_required(MANAGE, raise_exception=True)
+may_manage = permission_required(MANAGE)
 
 
 @require_safe
