@@ -7,6 +7,7 @@ raise an OperationalError for a value too large for an index, and an InternalErr
 
 from __future__ import annotations
 
+import errno
 import resource
 import shutil
 from collections.abc import Iterator
@@ -106,9 +107,20 @@ _TEXTS = (
 )
 
 
+# A file beside the database that can't be written says as much: the audit log's anchor, a key.
+_ERRNOS = {
+    errno.ENOSPC: Cause.FULL,
+    errno.EDQUOT: Cause.FULL,
+    errno.EFBIG: Cause.FULL,
+    errno.EROFS: Cause.READ_ONLY,
+}
+
+
 def outage_of(error: BaseException | None) -> Outage | None:
     """The outage behind this error, or behind what it was raised from; None for any other error."""
     for one in chain(error):
+        if isinstance(one, OSError) and one.errno in _ERRNOS:
+            return Outage(_ERRNOS[one.errno], detail_of(one))
         if isinstance(one, (DatabaseError, InterfaceError)):
             cause = _cause_of(one)
             return None if cause is None else Outage(cause, detail_of(one))
@@ -116,8 +128,8 @@ def outage_of(error: BaseException | None) -> Outage | None:
 
 
 def detail_of(error: BaseException) -> str:
-    """An error's text on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """An error's own line: PostgreSQL quotes the statement in those that follow."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:

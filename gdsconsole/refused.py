@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from gdsconsole.outages import chain, detail_of, outage_of
+from gdsconsole.outages import chain, outage_of
 
 SHOWN = 80
 _SQLITE_INTEGER = 2**63
@@ -56,7 +56,7 @@ def shown(value: object) -> str:
 
 
 def _refusal(error: BaseException) -> Refusal | None:
-    text = detail_of(error)
+    text = str(error)
     if isinstance(error, UnicodeEncodeError):
         return Refusal("half of a surrogate pair is no character", _has_surrogate)
     if isinstance(error, OverflowError) and "SQLite INTEGER" in text:

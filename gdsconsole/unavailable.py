@@ -32,18 +32,22 @@ class DatabaseTold(MiddlewareMixin):
     """For what a view or its template meets; `server_error` is for what another middleware meets."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        outage = outage_of(exception)
-        if outage is not None:
-            return answer(request, outage)
-        refusal = refusal_of(exception)
-        told = refusal.told(_given(request)) if refusal is not None else None
-        return None if told is None else _refused(request, told)
+        return _told(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """The handler of what nobody caught: an outage is told as one, anything else is our fault."""
-    outage = outage_of(sys.exc_info()[1])
-    return defaults.server_error(request) if outage is None else answer(request, outage)
+    return _told(request, sys.exc_info()[1]) or defaults.server_error(request)
+
+
+def _told(request: HttpRequest, error: BaseException | None) -> HttpResponse | None:
+    """The answer to an outage, or to input of this very request that was refused."""
+    outage = outage_of(error)
+    if outage is not None:
+        return answer(request, outage)
+    refusal = refusal_of(error)
+    told = refusal.told(_given(request)) if refusal is not None else None
+    return None if told is None else _refused(request, told)
 
 
 def _given(request: HttpRequest) -> dict[str, Any]:
@@ -63,7 +67,7 @@ def _refused(request: HttpRequest, told: str) -> HttpResponse:
     return response
 
 
-def answer(request: HttpRequest, outage: Outage) -> HttpResponseBase:
+def answer(request: HttpRequest, outage: Outage) -> HttpResponse:
     """503 as a page, to htmx as its part alone, to a program as JSON; each says when to ask again."""
     patience.lost()
     log.warning("%s %s: %s", request.method, request.path, outage.line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -73,6 +74,13 @@ def test_an_error_is_an_outage_by_its_state_and_not_by_its_class(
     kind = FailureKind.UNKNOWN if cause is None else FailureKind.TRANSIENT
     # What is no outage is the record's own fault: retried for ever, it would hold up what follows.
     assert classify_failure(error) is kind
+
+
+def test_a_disk_that_is_full_beside_the_database_is_the_same() -> None:
+    found = outage_of(OSError(errno.ENOSPC, "No space left on device", "/data/audit/anchor.log"))
+    assert found is not None
+    assert found.cause is Cause.FULL
+    assert outage_of(FileNotFoundError(errno.ENOENT, "No such file")) is None
 
 
 def test_the_outage_behind_another_error_is_found() -> None:
