@@ -44,6 +44,7 @@ BROKERS = 3
 PROMISED_S = 20.0
 GIVEN_UP_S = 120.0
 ALERTS = 20
+RESTART_S = 300.0
 
 
 def main() -> int:
@@ -86,9 +87,9 @@ def kills(kafka: KafkaCluster, count: int, logs: Path) -> Iterator[float]:
                 took = back(stream, began)
                 say(kill=number, broker=killed, at=round(at, 1), seconds=round(took, 1), ended=stream.ended())
                 yield took
-                kafka.restore()
+                kafka.broker(killed).start(wait_s=RESTART_S)
                 # In sync again, or the next kill would take the topic below its minimum.
-                until(lambda: in_sync(admin, stream.metrics), 60)
+                until(lambda: in_sync(admin, stream.metrics), RESTART_S)
 
 
 def back(stream: Stream, began: float) -> float:

@@ -46,7 +46,7 @@ class TopicWatch:
         # A broker that lags behind tells ids of topics that are gone.
         self._gone: set[str] = set()
         self._asking: _Question | None = None
-        # When that was asked which was answered for every topic.
+        # When that was asked which was answered.
         self._told_at: float | None = None
         self._silent_at: float | None = None
 
@@ -104,7 +104,7 @@ class TopicWatch:
         self._asking = None
         for topic, topic_id in asked.answer.items():
             self.begins_with(topic, topic_id)
-        if asked.answer.keys() >= set(asked.topics):
+        if asked.is_answered:
             self._told_at = asked.at
 
     def _is_within(self, at: float | None, seconds: float) -> bool:
@@ -113,12 +113,13 @@ class TopicWatch:
 
 
 class _Question:
-    """Asks once, in a thread of its own. A topic that isn't there, or isn't told, has no answer."""
+    """Asks once, in a thread of its own. A topic that isn't there isn't in the answer."""
 
     def __init__(self, topic_ids: TopicIds, topics: list[str], at: float) -> None:
         self.at = at
         self.topics = topics
         self.answer: Mapping[str, str] = {}
+        self.is_answered = False
         self._topic_ids = topic_ids
         self._thread = threading.Thread(target=self._ask, name="topic-ids", daemon=True)
         self._thread.start()
@@ -133,5 +134,6 @@ class _Question:
     def _ask(self) -> None:
         try:
             self.answer = self._topic_ids(self.topics)
+            self.is_answered = True
         except Exception as error:
             log.debug("the ids of %s are not known: %s", ", ".join(self.topics), reason_of(error))

@@ -32,7 +32,10 @@ EVERY_S = 0.1
 COMMIT_SHARE = 0.1
 # A transaction that a slow commit put off must not time out, and its records wait to be seen.
 LONGEST_S = 1.0
-COMMIT_TIMEOUT_S = 5.0
+# Offsets and commit together. A leader that died is replaced after 5 to 9 s, and a transaction that waits for
+# it goes on by itself; given up, all of it is done again, once what it had open is ended. Less than a
+# transaction may last.
+COMMIT_TIMEOUT_S = 8.0
 ABORT_TIMEOUT_S = 2.0
 INIT_TIMEOUT_S = 5.0
 # What a killed copy had open holds readers back until its slot's next copy starts, or for this long. And a
@@ -126,12 +129,12 @@ class InTransactions(Handed):
             reason = self.spoiled
             self.abort()
             raise TransactionAborted(reason)
+        deadline = time.monotonic() + COMMIT_TIMEOUT_S
         try:
             if offsets:
-                transactions.send_offsets(
-                    producer, as_partitions(offsets, labels), member, timeout_s=COMMIT_TIMEOUT_S
-                )
-            transactions.commit(producer, timeout_s=COMMIT_TIMEOUT_S)
+                parts = as_partitions(offsets, labels)
+                transactions.send_offsets(producer, parts, member, timeout_s=COMMIT_TIMEOUT_S)
+            transactions.commit(producer, timeout_s=deadline - time.monotonic())
         except FencedError as error:
             self._discard()
             if self._clock() - self._began_at < TRANSACTION_TIMEOUT_MS / 1000:
