@@ -226,6 +226,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "anchor-audit-log": {"task": "audit.anchor", "schedule": 60.0, "options": {"expires": 60}},
+    "verify-audit-log": {"task": "audit.verify", "schedule": 300.0, "options": {"expires": 300}},
     "forget-sessions": {
         "task": "people.forget_sessions",
         "schedule": 300.0,

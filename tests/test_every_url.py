@@ -136,6 +136,7 @@ TABLE: dict[str, Row] = {
     "brokers/": Row("/brokers/", get=VIEWERS),
     "brokers/partitions/": Row("/brokers/partitions/", get=VIEWERS),
     "audit/": Row("/audit/", get=READERS),
+    "audit/verified/": Row("/audit/verified/", get=READERS),
     "people/": Row("/people/", get=ADMINS),
     "people/new/": Row("/people/new/", get=ADMINS, post=ADMINS, data={"username": "somebody"}),
     "people/roles/": Row("/people/roles/", get=ADMINS),

@@ -5,4 +5,7 @@ from django.urls import path
 from gdsconsole.audit import views
 
 app_name = "audit"
-urlpatterns = [path("audit/", views.entries, name="list")]
+urlpatterns = [
+    path("audit/", views.entries, name="list"),
+    path("audit/verified/", views.verified, name="verified"),
+]

@@ -31,6 +31,14 @@ class Problem:
     number: int | None
     what: str
 
+    @property
+    def sentence(self) -> str:
+        if self.number is None:
+            return self.what
+        # What is about other entries is told of this one's place.
+        colon = ":" if self.what.startswith("entr") else ""
+        return f"entry {self.number}{colon} {self.what}"
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from gdsconsole.audit.filters import AREAS, filtered
 from gdsconsole.audit.models import ACCESS, READ, READ_ACCESS, AuditEntry, Outcome
 from gdsconsole.audit.reading import headline, rows_of, slice_of
+from gdsconsole.audit.watching import checked
 from gdsconsole.permissions import permission_required
 
 PAGE_ROWS = 50
@@ -47,8 +48,20 @@ def entries(request: HttpRequest) -> HttpResponse:
         )
         rows = rows_of(found.entries)
         context |= {"slice": found, "rows": rows, "broken": [row for row in rows if row.is_broken]}
-    template = "audit/_rows.html" if request.htmx else "audit/list.html"  # type: ignore[attr-defined]
-    return render(request, template, context)
+    if request.htmx:  # type: ignore[attr-defined]  # set by django-htmx
+        return render(request, "audit/_rows.html", context)
+    return render(request, "audit/list.html", {**context, **_verified()})
+
+
+@require_safe
+@may_read
+def verified(request: HttpRequest) -> HttpResponse:
+    """Whether the log is what was written, for a page that is open."""
+    return render(request, "audit/_verified.html", _verified())
+
+
+def _verified() -> dict[str, Any]:
+    return {"checked": checked(now=timezone.now())}
 
 
 def _may_see(request: HttpRequest, area: str) -> bool:

@@ -31,6 +31,7 @@ _ALL = (
     EventType("topics.compared", "topics.view_topicdefinition", kept=10),
     EventType("brokers.sampled", "lag.view_brokersample", kept=10),
     EventType("audit.recorded", "audit.read_entries", kept=10),
+    EventType("audit.verified", "audit.read_entries", kept=10),
 )
 EVENT_TYPES: Mapping[str, EventType] = {event.name: event for event in _ALL}
 

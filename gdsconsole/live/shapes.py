@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -108,6 +108,14 @@ class _ComparedTopics(_Shape):
     declared: Count | None = None
 
 
+class _VerifiedLog(_Shape):
+    state: Literal["intact", "tampered", "unknown"]
+    entries: Count
+    problems: list[str]
+    unknown: list[str]
+    took_s: Annotated[float, msgspec.Meta(ge=0, le=3_600)]
+
+
 _SHAPES: Mapping[str, type[_Shape]] = {
     "pipeline.stats": _PipelineStats,
     "metric.newest": _NewestMetric,
@@ -115,6 +123,7 @@ _SHAPES: Mapping[str, type[_Shape]] = {
     "topic.rates": _TopicRates,
     "topics.compared": _ComparedTopics,
     "brokers.sampled": _Brokers,
+    "audit.verified": _VerifiedLog,
 }
 
 

@@ -112,7 +112,7 @@ class Command(TerminalCommand):
             )
         else:
             for problem in verdict.problems:
-                self.line(f"entry {problem.number} {problem.what}" if problem.number else problem.what)
+                self.line(problem.sentence)
             for unknown in verdict.unknown:
                 self.line(f"not known: {unknown}")
             self.line(f"{verdict.entries} entries, {sentence}; newest {verdict.number}:{verdict.digest}")
