@@ -37,6 +37,8 @@ INTERVAL_S = 0.25
 HEARTBEAT_S = 5.0
 RECHECK_S = 10.0
 SILENT_S = 6.0
+ANSWER_S = 2.0
+PROBE = "gds:live:probe"
 RETRY_S = (0.25, 5.0)
 # A frame's time further off is no time: pages would take theirs from it.
 CLOCKS_APART_S = 86_400.0
@@ -60,8 +62,9 @@ class Subscription(Protocol):
 class RedisSubscription:
     """One connection to Redis, subscribed when it is first read.
 
-    A subscription only listens, so a Redis that hangs would go unnoticed: it is asked for an answer
-    after 2 s of silence and given up after 6 s.
+    A subscription only listens, so a Redis that hangs would go unnoticed, and one that takes no writes too,
+    to which nobody can publish: after 2 s of silence it is asked for an answer and written to, and given up
+    after 6 s.
     """
 
     def __init__(self, url: str) -> None:
@@ -75,6 +78,7 @@ class RedisSubscription:
     async def read(self) -> bytes | None:
         if self._heard_at is None:
             await self._pubsub.subscribe(events.channel())
+            await self._require_writes()
             # The answer to the subscription: until it is here, what is published is not heard.
             if await self._pubsub.get_message(timeout=2) is None:
                 raise redis.TimeoutError("no answer to the subscription")
@@ -89,7 +93,11 @@ class RedisSubscription:
             raise redis.TimeoutError(f"silent for {silent_s:.0f} s")
         if silent_s > SILENT_S / 3:
             await self._pubsub.ping()
+            await self._require_writes()
         return None
+
+    async def _require_writes(self) -> None:
+        await asyncio.wait_for(self._client.set(PROBE, "1", ex=60), ANSWER_S)
 
     async def close(self) -> None:
         await self._pubsub.aclose()  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,9 +21,20 @@ from gdsconsole.pipelines.models import PartitionFailure
 
 def classify_failure(error: BaseException) -> FailureKind:
     """The kind of a failure: an outage of a store is transient, whatever class its driver has for it."""
-    kind = classify(error, transient=(redis.ConnectionError, redis.TimeoutError))
-    is_outage = kind is FailureKind.UNKNOWN and outage_of(error) is not None
+    kind = classify(error, transient=(redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError))
+    is_outage = kind is FailureKind.UNKNOWN and (outage_of(error) is not None or _is_refusal(error))
     return FailureKind.TRANSIENT if is_outage else kind
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether Redis answers, and takes no writes of anybody for a while."""
+    if isinstance(error, redis.OutOfMemoryError):
+        return True
+    return isinstance(error, redis.ResponseError) and _REFUSED.search(str(error)) is not None
+
+
+# No replica, a disk that can't be written, a failover, full memory, a cluster without a part of its slots.
+_REFUSED = re.compile(r"\b(NOREPLICAS|MISCONF|READONLY|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b")
 
 
 class StorageUnavailable(TransientError):

@@ -6,6 +6,7 @@ import json
 
 import msgspec
 import pytest
+import redis
 
 from gdsconsole.live import hub as hubs
 from gdsconsole.live.authority import Grant
@@ -255,3 +256,24 @@ async def test_a_foreign_message_is_ignored(hub, grants, caplog):
     hub.flush()
     assert "is not ours" in caplog.text
     assert not any(frame["events"] for frame in await _all(socket))
+
+
+@pytest.mark.redis
+async def test_a_redis_that_takes_no_writes_carries_no_news(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever publishes is refused, so pages have to ask for themselves."""
+    monkeypatch.setattr(hubs, "SILENT_S", 2.7)
+    listening, late = hubs.RedisSubscription(redis_url), hubs.RedisSubscription(redis_url)
+    assert await listening.read() is None
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
+                await listening.read()
+            with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
+                await late.read()
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+    for subscription in (listening, late):
+        await subscription.close()

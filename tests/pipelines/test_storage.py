@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
+import redis
 from django.db import OperationalError, connection
 
 from gdsconsole.kafka.errors import FailureKind, TransientError
@@ -76,11 +77,35 @@ def test_what_the_step_wrote_is_asked_of_it():
 
 
 def test_outages_of_stores_are_told_from_bugs():
-    import redis
-
     assert classify_failure(OperationalError("locked")) is FailureKind.TRANSIENT
     assert classify_failure(redis.ConnectionError("refused")) is FailureKind.TRANSIENT
     assert classify_failure(RuntimeError("a bug")) is FailureKind.UNKNOWN
+    misconf = redis.ResponseError("MISCONF Redis is configured to save RDB snapshots, but it can't")
+    assert classify_failure(misconf) is FailureKind.TRANSIENT
+    assert classify_failure(redis.ResponseError("WRONGTYPE Operation against a key")) is FailureKind.UNKNOWN
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("setting", ["min-replicas-to-write", "maxmemory", "replicaof"])
+def test_a_redis_that_refuses_writes_is_an_outage_whichever_way_it_is_asked(redis_url: str, setting: str):
+    with redis.Redis.from_url(redis_url) as client:
+        if setting == "replicaof":
+            client.replicaof("127.0.0.1", "1")
+        else:
+            client.config_set(setting, 1)
+        try:
+            for ask in (
+                lambda: client.set("a", "b"),
+                lambda: client.pipeline().set("a", "b").execute(),
+                lambda: client.eval("return redis.call('SET', KEYS[1], 'b')", 1, "a"),
+            ):
+                with pytest.raises(redis.RedisError) as refused:
+                    ask()
+                assert classify_failure(refused.value) is FailureKind.TRANSIENT, refused.value
+        finally:
+            client.replicaof("NO", "ONE")
+            client.config_set("maxmemory", 0)
+            client.config_set("min-replicas-to-write", 0)
 
 
 @pytest.fixture
