@@ -140,6 +140,11 @@ TABLE: dict[str, Row] = {
     "people/": Row("/people/", get=ADMINS),
     "people/new/": Row("/people/new/", get=ADMINS, post=ADMINS, data={"username": "somebody"}),
     "people/roles/": Row("/people/roles/", get=ADMINS),
+    "people/roles/new/": Row("/people/roles/new/", get=ADMINS, post=ADMINS, data={"name": "night"}),
+    "people/roles/<int:pk>/": Row(
+        "/people/roles/{role}/", get=ADMINS, post=ADMINS, data={"name": "night shift"}
+    ),
+    "people/roles/<int:pk>/delete/": Row("/people/roles/{role}/delete/", post=ADMINS),
     "people/<int:pk>/": Row("/people/{person}/", get=ADMINS),
     "people/<int:pk>/change/": Row("/people/{person}/change/", post=ADMINS, data={"email": "a@example.org"}),
     "people/<int:pk>/deactivate/": Row(
@@ -190,6 +195,7 @@ def things(kafka: Any, redis_server: Any, settings: Any) -> dict[str, str]:
         "alert": str(make_alert().pk),
         "letter": str(make_dead_letter().pk),
         "run": str(run.pk),
+        "role": str(Group.objects.create(name="of this console").pk),
         "person": str(User.objects.create_user("person", password="pw").pk),
     }
 

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from gdsconsole.people import account_views, views
+from gdsconsole.people import account_views, role_views, views
 
 app_name = "people"
 urlpatterns = [
     path("people/", views.people, name="list"),
     path("people/new/", views.new, name="new"),
-    path("people/roles/", views.roles, name="roles"),
+    path("people/roles/", role_views.roles, name="roles"),
+    path("people/roles/new/", role_views.new, name="new-role"),
+    path("people/roles/<int:pk>/", role_views.role, name="role"),
+    path("people/roles/<int:pk>/delete/", role_views.delete, name="delete-role"),
     path("people/<int:pk>/", views.person, name="person"),
     path("people/<int:pk>/change/", views.change, name="change"),
     path("people/<int:pk>/deactivate/", views.deactivate, name="deactivate"),

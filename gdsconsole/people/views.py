@@ -52,13 +52,6 @@ def people(request: HttpRequest) -> HttpResponse:
     return render(request, template, context)
 
 
-@require_safe
-@may_manage
-def roles(request: HttpRequest) -> HttpResponse:
-    """What each role may."""
-    return render(request, "people/roles.html", {"roles": reading.roles(giver=_actor(request).powers)})
-
-
 @_form_methods
 @may_manage
 def new(request: HttpRequest) -> HttpResponse:

@@ -80,6 +80,7 @@ OTHERS = [
     Page("one user", _person),
     Page("a new user", _fixed("/people/new/")),
     Page("roles", _fixed("/people/roles/")),
+    Page("a new role", _fixed("/people/roles/new/")),
     Page("own account", _fixed("/account/")),
     Page("a password link", _link, anonymous=True),
     Page("a link that is over", _fixed("/account/set-password/MQ/c-x/"), anonymous=True),

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from gdsconsole.access import ROLES, sync_roles
 from gdsconsole.audit.models import AuditEntry
-from gdsconsole.people import services
+from gdsconsole.people import roles, services
 from gdsconsole.people.models import Session
 from gdsconsole.people.powers import Actor, NotYours, actor_of, command, powers_of
 from gdsconsole.people.services import LastAdmin, NameTaken, UnknownUser
@@ -197,3 +197,55 @@ def test_somebody_elses_sessions_and_password(admin: Actor, client: Any) -> None
 def test_an_account_that_is_not_there_is_named(admin: Actor) -> None:
     with pytest.raises(UnknownUser, match="there is no user number 4711"):
         services.reactivate(actor=admin, user_id=4711, **now())
+
+
+def can(*codenames: str) -> list[Permission]:
+    return list(Permission.objects.filter(codename__in=codenames))
+
+
+class TestRoles:
+    def test_a_role_of_ones_own_gives_what_one_has(self, admin: Actor) -> None:
+        chosen = can("view_alert", "acknowledge_alert")
+        role = roles.create_role(actor=admin, name="night shift", chosen=chosen, **now())
+        entry = AuditEntry.objects.latest("number")
+        assert entry.sentence == "added role night shift"
+        assert entry.changes["permissions"][1] == "topics.acknowledge_alert, topics.view_alert"
+        roles.change_role(actor=admin, role_id=role.pk, name="nights", chosen=can("view_alert"), **now())
+        assert AuditEntry.objects.latest("number").changes == {
+            "name": ("night shift", "nights"),
+            "permissions": ("topics.acknowledge_alert, topics.view_alert", "topics.view_alert"),
+        }
+        assert roles.delete_role(actor=admin, role_id=role.pk, **now()) == "nights"
+        assert not Group.objects.filter(name="nights").exists()
+
+    def test_nobody_gives_a_permission_they_do_not_have(self, helper: Actor) -> None:
+        with pytest.raises(NotYours, match="nobody gives what they don't have"):
+            roles.create_role(actor=helper, name="more", chosen=can("replay_deadletter"), **now())
+        mine = Group.objects.get(name="helper")
+        for chosen in (can("manage_people", "replay_deadletter"), can("change_user")):
+            with pytest.raises(NotYours):
+                roles.change_role(actor=helper, role_id=mine.pk, name="helper", chosen=chosen, **now())
+        bigger = group("bigger", "replay_deadletter")
+        for act in (
+            lambda: roles.change_role(actor=helper, role_id=bigger.pk, name="x", chosen=[], **now()),
+            lambda: roles.delete_role(actor=helper, role_id=bigger.pk, **now()),
+        ):
+            with pytest.raises(NotYours, match="gives more than you have"):
+                act()
+
+    def test_the_four_stay_as_they_are_also_by_name(self, admin: Actor) -> None:
+        for name in ROLES:
+            with pytest.raises(roles.Fixed):
+                roles.delete_role(actor=admin, role_id=group(name).pk, **now())
+            with pytest.raises(NameTaken):
+                roles.create_role(actor=admin, name=name.upper(), chosen=[], **now())
+        with pytest.raises(roles.UnknownRole, match="there is no role number 4711"):
+            roles.delete_role(actor=admin, role_id=4711, **now())
+
+    def test_a_role_that_holds_the_last_admin_stays(self, helper: Actor) -> None:
+        mine = Group.objects.get(name="helper")
+        with pytest.raises(LastAdmin):
+            roles.delete_role(actor=helper, role_id=mine.pk, **now())
+        with pytest.raises(LastAdmin):
+            roles.change_role(actor=helper, role_id=mine.pk, name="helper", chosen=[], **now())
+        assert Group.objects.filter(name="helper", permissions__codename="manage_people").exists()

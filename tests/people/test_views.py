@@ -128,6 +128,24 @@ class TestPeople:
         admin.post(f"{page}reactivate/")
         signed_in("olga")
 
+    def test_a_role_of_the_consoles_own(self, admin: Client) -> None:
+        acknowledge = str(Permission.objects.get(codename="acknowledge_alert").pk)
+        admin.post("/people/roles/new/", {"name": "nights", "permissions": [acknowledge]})
+        page = admin.get("/people/roles/")
+        assert "Nights" in text_of(page)
+        pk = role("nights")
+        assert f'href="/people/roles/{pk}/"' in page.content.decode()
+        assert f'value="{acknowledge}" checked' in admin.get(f"/people/roles/{pk}/").content.decode()
+        taken = admin.post("/people/roles/new/", {"name": "Nights"})
+        assert (taken.status_code, "There is a role of this name" in text_of(taken)) == (400, True)
+        foreign = str(Permission.objects.get(codename="change_user").pk)
+        assert admin.post(f"/people/roles/{pk}/", {"name": "x", "permissions": [foreign]}).status_code == 400
+        assert admin.get(f"/people/roles/{role('viewer')}/").status_code == 403
+        assert admin.post(f"/people/roles/{role('viewer')}/delete/").status_code == 403
+        assert admin.get("/people/roles/999999/").status_code == 404
+        admin.post(f"/people/roles/{pk}/delete/")
+        assert not Group.objects.filter(name="nights").exists()
+
     def test_a_locked_account_is_unlocked(self, admin: Client, olga: User) -> None:
         for _ in range(PAIR_TRIES):
             Client().post("/login/", {"username": "olga", "password": "wrong"})
