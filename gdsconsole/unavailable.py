@@ -25,6 +25,8 @@ from gdsconsole.refused import refusal_of
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 5
+# What became of something that was sent takes longer to read.
+READ_IN_S = 15
 _SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
@@ -80,7 +82,7 @@ def answer(request: HttpRequest, outage: Outage) -> HttpResponse:
         context = {
             "outage": outage,
             "is_part": is_part,
-            "retry_after_s": RETRY_AFTER_S,
+            "retry_after_s": RETRY_AFTER_S if request.method in _SAFE else READ_IN_S,
             "retry_href": _again(request),
             "was_sent": request.method not in _SAFE,
             "is_certain": outage.cause is not Cause.DOWN,

@@ -221,8 +221,8 @@ def test_what_was_sent_is_told_from_what_was_asked(client_of) -> None:
             "/pipelines/alerting/pause/", HTTP_REFERER="http://evil.example/x"
         ).content.decode()
     assert "nothing was changed: send it again" in text
-    assert 'content="5;url=/pipelines/"' in text
-    assert 'content="5;url=/"' in elsewhere
+    assert 'content="15;url=/pipelines/"' in text
+    assert 'content="15;url=/"' in elsewhere
 
 
 @pytest.mark.django_db

@@ -269,6 +269,7 @@ def pipeline_view(
             trend=trends[0],
             lag=lag_now,
             around=around,
+            reason=reason,
         ),
     )
 

@@ -20,6 +20,7 @@ Snapshot = Mapping[str, Mapping[str, Any]]
 class Kind(Enum):
     """The first ones need somebody, the worst first."""
 
+    NO_DATABASE = "no database"
     NO_BROKERS = "no brokers"
     NO_TOPIC = "no topic"
     STILL = "still"
@@ -49,7 +50,8 @@ class Verdict:
 
 
 _LABELS = {
-    Kind.NO_BROKERS: ("no broker answers", "bad"),
+    Kind.NO_DATABASE: ("no database", "warn"),
+    Kind.NO_BROKERS: ("no brokers", "bad"),
     Kind.NO_TOPIC: ("topic missing", "bad"),
     Kind.STILL: ("reads nothing", "warn"),
     Kind.NO_PARTITIONS: ("no partition", "warn"),
@@ -90,10 +92,14 @@ def verdict(
     trend: Sequence[float | None],
     lag: float | None,
     around: Around,
+    reason: str = "",
 ) -> Verdict:
-    """`running` consumers hold `partitions` of the topics that it `reads`; `trend` is of its rate."""
+    """`running` consumers hold `partitions` of the topics that it `reads`; `trend` is of its rate,
+    `reason` is told with its state."""
     if state not in ("running", "starting", "backoff") or not running:
         return Verdict(Kind.OFF, "does not run")
+    if state == "backoff" and "the database" in reason:
+        return Verdict(Kind.NO_DATABASE, "waits for the database, which takes no writes")
     if around.brokers_answer is False:
         return Verdict(Kind.NO_BROKERS, "waits for the brokers: none answers")
     missing = sorted(set(reads) & (around.absent or frozenset()))
@@ -128,9 +134,9 @@ def headline(told: Sequence[tuple[str, str, Verdict]], *, short: Sequence[str] =
     if not told:
         return "No pipeline is known yet: the reconciler makes them when beat and a worker run."
     wrong: list[str] = []
-    for kind in (Kind.NO_BROKERS, Kind.NO_TOPIC):
+    for kind in _OUTSIDE:
         wrong += _clauses([(name, one) for name, _, one in told if one.kind is kind])
-    said = {name for name, _, one in told if one.kind in (Kind.NO_BROKERS, Kind.NO_TOPIC)}
+    said = {name for name, _, one in told if one.kind in _OUTSIDE}
     states = []
     for state, words in _STATES.items():
         names = [name for name, its, _ in told if its == state and name not in said]
@@ -147,6 +153,8 @@ def headline(told: Sequence[tuple[str, str, Verdict]], *, short: Sequence[str] =
     return _calm(rest)
 
 
+# What keeps a pipeline from its work is nothing of its own.
+_OUTSIDE = (Kind.NO_DATABASE, Kind.NO_BROKERS, Kind.NO_TOPIC)
 # Of one pipeline, and of several; the worst first.
 _STATES = {
     "halted": ("halted and needs you", "halted and need you"),

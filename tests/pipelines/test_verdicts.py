@@ -48,6 +48,8 @@ def judged(**changes: Any) -> Verdict:
         ),
         # Whether brokers answer is not known where nobody sampled them.
         ({"around": Around()}, Kind.READS),
+        ({"state": "backoff", "reason": "waits for the database: it is locked"}, Kind.NO_DATABASE),
+        ({"state": "backoff", "reason": "t-0: RuntimeError: a bug"}, Kind.OFF),
         ({"state": "paused"}, Kind.OFF),
         ({"running": 0, "state": "starting"}, Kind.OFF),
     ],
@@ -80,6 +82,10 @@ def test_the_sentence_is_of_what_is_read() -> None:
         f"a and b have nothing to read: {METRICS} is not on the cluster."
     )
     assert told(("a", "paused", judged(state="paused")), ("b", "running", READS)) == "a is paused."
+    waits = judged(state="backoff", reason="the database is full")
+    assert told(("a", "backoff", waits), ("b", "backoff", waits)) == (
+        "a and b wait for the database, which takes no writes."
+    )
     still = judged(rate=0.0, lag=5_000.0, trend=[0.0] * 3)
     assert told(("a", "halted", READS), ("b", "running", still)) == (
         "a halted and needs you; b reads nothing, though 5,000 messages wait."
