@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 HIDDEN = "***"
 # A path, or `:memory:` where others have host and port.
@@ -40,6 +40,17 @@ def without_password(url: str) -> str:
         query = urlencode(shown, safe="*/:@")
     netloc = f"{name}:{HIDDEN}{at}{host}" if colon else split.netloc
     return urlunsplit(split._replace(netloc=netloc, query=query))
+
+
+def hidden_in(text: str, url: str) -> str:
+    """A text about this address, such as a library's error, without the address' password."""
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        password = None
+    for secret in filter(None, (url, password, unquote(password or ""))):
+        text = text.replace(secret, without_password(url) if secret == url else HIDDEN)
+    return text
 
 
 def check(url: str, schemes: Collection[str]) -> None:

@@ -13,6 +13,8 @@ from django.test import RequestFactory
 from django.views.debug import technical_500_response
 
 from gdsconsole import addresses, env
+from gdsconsole.devstack import jars
+from gdsconsole.devstack.errors import CannotStart
 from gdsconsole.env import ROOT
 
 SECRET = "hunter2"
@@ -42,6 +44,19 @@ SECRET = "hunter2"
 )  # fmt: skip
 def test_what_is_shown_of_an_address(url: str, shown: str) -> None:
     assert addresses.without_password(url) == shown
+
+
+@pytest.mark.parametrize("password", ["hunter2", "hunter%32"])
+def test_a_text_about_an_address_is_shown_without_its_password(password: str) -> None:
+    url = f"https://me:{password}@maven.example.org/repo"
+    said = addresses.hidden_in(f"nonnumeric port: 'hunter2@maven.example.org' of {url}", url)
+    assert said == "nonnumeric port: '***@maven.example.org' of https://me:***@maven.example.org/repo"
+
+
+def test_a_repository_that_cannot_be_reached_is_named_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart, match=r"from http://me:\*\*\*@127\.0\.0\.1:1/repo") as refused:
+        jars.fetch(repository="http://me:hunter2@127.0.0.1:1/repo", directory=tmp_path, backoff_s=0.01)
+    assert SECRET not in str(refused.value)
 
 
 NAMES = ("DATABASE_URL", "REDIS_URL", "EMAIL_URL")

@@ -13,8 +13,8 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from gdsconsole.audit import anchors, keys
-from gdsconsole.audit.models import AuditEntry, AuditHead, Outcome
+from gdsconsole.audit import anchors, keys, triggers
+from gdsconsole.audit.models import ACCESS, AuditEntry, AuditHead, Outcome
 from gdsconsole.live.publish import publish_on_commit
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,25 @@ def _head() -> AuditHead:
         newest: Any = AuditEntry.objects.order_by("-number").values("number", "digest").first() or {}
         found, _ = AuditHead.objects.select_for_update().get_or_create(pk=1, defaults=newest)
     return found
+
+
+def mend_triggers(*, actor: str, reason: str, now: datetime) -> list[str]:
+    """Make the triggers again; returns what was wrong with them. What was added beside them stays, told."""
+    connection = transaction.get_connection()
+    with transaction.atomic():
+        faults = triggers.faults(connection)
+        if faults:
+            triggers.drop(connection)
+            triggers.create(connection)
+            record(
+                actor=actor,
+                action=f"{ACCESS}.mend-triggers",
+                sentence="made the audit log's triggers again",
+                now=now,
+                reason=reason,
+                changes={f"fault {number}": (fault, None) for number, fault in enumerate(faults, 1)},
+            )
+    return faults
 
 
 def anchor_head(*, now: datetime) -> bool:

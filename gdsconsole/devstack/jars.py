@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gdsconsole.addresses import hidden_in, without_password
 from gdsconsole.devstack.errors import CannotStart
 
 KAFKA_VERSION = "4.3.1"
@@ -128,7 +129,7 @@ def _fetch_all(
 
 def _download(repository: str, jar: Jar, target: Path, give_up: threading.Event, backoff_s: float) -> None:
     part = target.with_name(target.name + ".part")
-    url = f"{repository}/{jar.path}"
+    url, shown = f"{repository}/{jar.path}", without_password(repository)
     reason = "stopped"
     mismatches = 0
     for attempt in range(ATTEMPTS):
@@ -147,7 +148,7 @@ def _download(repository: str, jar: Jar, target: Path, give_up: threading.Event,
             mismatches += 1
             reason = f"its SHA-256 is {error}, pinned is {jar.sha256}"
             if mismatches == 2:
-                raise CannotStart(f"{jar.name} from {repository} is not the pinned file: {reason}") from None
+                raise CannotStart(f"{jar.name} from {shown} is not the pinned file: {reason}") from None
         except urllib.error.HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
             if error.code == 416:
@@ -155,12 +156,13 @@ def _download(repository: str, jar: Jar, target: Path, give_up: threading.Event,
             elif error.code in {400, 401, 403, 404, 410}:
                 break
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            reason = str(getattr(error, "reason", None) or error or type(error).__name__)
+            said = str(getattr(error, "reason", None) or error or type(error).__name__)
+            reason = hidden_in(said, repository)
         if attempt + 1 < ATTEMPTS:
             # Backoff with jitter, cut short when another jar has failed for good.
             give_up.wait(backoff_s * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311
     raise CannotStart(
-        f"cannot fetch {jar.name} from {repository}: {reason} "
+        f"cannot fetch {jar.name} from {shown}: {reason} "
         "(set KAFKA_MAVEN_REPOSITORY to a Maven repository this machine reaches)"
     )
 

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from gdsconsole.addresses import without_password
+
 _TIMEOUT_S = 2.0
 _LONGEST_REPLY = 8 << 20
 _MOST_AT_ONCE = 32
@@ -55,7 +57,10 @@ def endpoints(urls: Sequence[str], broker_ids: Sequence[int]) -> dict[int, str]:
         elif urlsplit(url).scheme in {"http", "https"} and urlsplit(url).hostname:
             plain.append(url)
         else:
-            raise WrongMetricsUrl(f"KAFKA_BROKER_METRICS_URLS: {url!r} is not [ID=]http(s)://host:port/path")
+            shown = without_password(url)
+            raise WrongMetricsUrl(
+                f"KAFKA_BROKER_METRICS_URLS: {shown!r} is not [ID=]http(s)://host:port/path"
+            )
     free = [broker_id for broker_id in sorted(broker_ids) if broker_id not in named]
     return named | dict(zip(free, plain, strict=False))
 

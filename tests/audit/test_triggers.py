@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
-from gdsconsole.audit import triggers
+from gdsconsole.audit import services, triggers
 from gdsconsole.audit.models import AuditEntry
 from gdsconsole.audit.verifying import verify
-from tests.audit.making import COLUMNS, ROW, drop_trigger, make_chain, refuses, run, told
+from tests.audit.making import COLUMNS, NOW, ROW, drop_trigger, make_chain, refuses, run, told
 
 pytestmark = pytest.mark.django_db
 
@@ -89,4 +89,16 @@ def test_a_view_in_a_tables_place_is_named() -> None:
 def test_triggers_put_back_are_whole() -> None:
     with triggers.lifted(connection):
         assert len(told()) == len(triggers.names(connection))
+    assert verify().is_intact
+
+
+def test_triggers_are_mended_and_the_log_says_so() -> None:
+    drop_trigger("audit_entry_not_updated")
+    fault = "the trigger audit_entry_not_updated is missing"
+    assert services.mend_triggers(actor="cli:root", reason="looked into", now=NOW) == [fault]
+    entry = AuditEntry.objects.get(number=7)
+    assert (entry.reason, entry.changes) == ("looked into", {"fault 1": (fault, None)})
+    with pytest.raises(DatabaseError, match="append-only"):
+        run("UPDATE audit_auditentry SET actor = 'nobody'")
+    assert services.mend_triggers(actor="cli:root", reason="again", now=NOW) == []
     assert verify().is_intact

@@ -8,8 +8,11 @@ import sys
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
 
 from gdsconsole.actions import Actions
+from gdsconsole.audit import services
+from gdsconsole.audit.actors import command_actor
 from gdsconsole.audit.filters import filtered
 from gdsconsole.audit.models import AuditEntry
 from gdsconsole.audit.verifying import verify
@@ -21,12 +24,16 @@ examples:
   manage.py audit list --since 24h
   manage.py audit list --action pipeline --actor operator --json
   manage.py audit verify
+  manage.py audit mend-triggers --reason "dropped by the migration of 3 May, looked into"
   manage.py audit verify --noted 1204:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
 verify names what it found changed, and says what it could not know: entries are sealed with a key (of
 SECRET_KEY, or GDS_AUDIT_KEYS), and each commit is anchored in audit/ of the data directory, both outside of
 the database. Note the number and digest that verify prints on another machine, too: given back with --noted,
 they show that not even someone who had the key and the data directory rewrote what was there.
+
+mend-triggers makes the triggers again as they have to be, and is an entry itself that says what was wrong
+with them. What was done to entries stays told: nothing mends a log.
 
 JSON:
   list    [{"number", "at", "actor", "action", "sentence", "target", "target_url", "reason", "outcome",
@@ -35,6 +42,7 @@ JSON:
   verify  {"state", "intact", "entries", "number", "digest", "anchored", "problems": [{"number", "what"}],
           "unknown": [...]}; state is intact, tampered or unknown, and intact then true, false or null;
           number is the newest entry's, anchored that of the newest anchor
+  mend-triggers  {"faults": [...]}, what was wrong with them
 verify exits 0 when the log is intact, 2 when it isn't, 1 when that can't be known.
 """
 LISTED = 100
@@ -66,12 +74,17 @@ class Command(TerminalCommand):
         verified = actions.add("verify", "every link of the chain")
         verified.add_argument("--noted", metavar="NUMBER:DIGEST", help="that verify printed earlier")
 
+        mended = actions.add("mend-triggers", "make the log's triggers again")
+        mended.add_argument("--reason", required=True, help="kept in the log")
+
     def handle(self, *_: Any, **options: Any) -> None:
         with database_told(options):
             if options["do"] == "list":
                 self._list(options)
-            else:
+            elif options["do"] == "verify":
                 self._verify(options)
+            else:
+                self._mend(options)
 
     def _list(self, options: dict[str, Any]) -> None:
         if options["limit"] < 1:
@@ -91,6 +104,15 @@ class Command(TerminalCommand):
                 f"{entry.actor} {entry.sentence}{outcome}{reason}"
             )
         self.tell(f"{len(shown)} entries")
+
+    def _mend(self, options: dict[str, Any]) -> None:
+        faults = services.mend_triggers(actor=command_actor(), reason=options["reason"], now=timezone.now())
+        if options["json"]:
+            self.stdout.write(json.dumps({"faults": faults}))
+            return
+        for fault in faults:
+            self.line(fault)
+        self.stderr.write("the triggers are as they have to be" if faults else "nothing was wrong with them")
 
     def _verify(self, options: dict[str, Any]) -> None:
         verdict = verify(noted=_noted(options["noted"]))
