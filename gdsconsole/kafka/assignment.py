@@ -215,6 +215,8 @@ class Assignment:
 
     def stand(self, held: Held) -> None:
         """Halt the partition at its position; polling goes on for the others."""
+        if held.failure is not None:
+            self._forget(held)
         held.phase, held.wake_at = Phase.HALTED, math.inf
         held.stop_at = None
         held.rewound = True

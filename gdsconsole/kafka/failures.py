@@ -5,6 +5,7 @@ Times are seconds since the epoch, because a retry that is stored outlives the p
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -137,6 +138,9 @@ class Ground(Enum):
 
 # A partition with fewer dead letters than this is not what made a consumer's breaker stop.
 BLAMED_FROM = 10
+# So soon after its consumer's breaker stopped others, so few in a row stop a partition.
+WARY_S = 60.0
+WARY_IN_A_ROW = 50
 
 
 class Breaker:
@@ -144,6 +148,7 @@ class Breaker:
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self._policy = policy
+        self.stopped_at = -math.inf
         self.reset()
 
     def reset(self) -> None:
@@ -151,7 +156,7 @@ class Breaker:
         self._seconds: deque[tuple[int, int, int]] = deque()
         self._records = 0
         self._dead = 0
-        self._in_a_row = 0
+        self.in_a_row = 0
 
     def observe(self, passed: Passed, now: float) -> tuple[Ground, str] | None:
         """Count what passed; the ground to stop and its words, or None."""
@@ -164,9 +169,9 @@ class Breaker:
         self._records += passed.records
         self._dead += passed.dead
         if passed.dead < passed.records:
-            self._in_a_row = passed.dead_at_end
+            self.in_a_row = passed.dead_at_end
         else:
-            self._in_a_row += passed.dead
+            self.in_a_row += passed.dead
         self._trim(now)
         return self._verdict()
 
@@ -174,7 +179,7 @@ class Breaker:
         """Whether what this one counted is such that its consumer stops on this ground."""
         self._trim(now)
         if ground is Ground.IN_A_ROW:
-            return self._in_a_row >= least
+            return self.in_a_row >= least
         if ground is Ground.RATIO:
             return self._dead >= least and self._dead > self._policy.max_ratio * self._records
         return self._dead >= least
@@ -188,8 +193,8 @@ class Breaker:
     def _verdict(self) -> tuple[Ground, str] | None:
         policy = self._policy
         window = f"in {policy.window_s:g} s"
-        if self._in_a_row >= policy.max_in_a_row:
-            return Ground.IN_A_ROW, f"{self._in_a_row} dead letters in a row"
+        if self.in_a_row >= policy.max_in_a_row:
+            return Ground.IN_A_ROW, f"{self.in_a_row} dead letters in a row"
         if self._dead > policy.max_dead_letters:
             text = f"{self._dead} dead letters {window}, more than {policy.max_dead_letters}"
             return Ground.COUNT, text
@@ -212,13 +217,18 @@ def judge(
     """Which partitions must stop after what passed, and why.
 
     Each is judged by itself, and all of a consumer's together: poison that is spread over twelve
-    partitions is little in each of them. What stops for all is only the partitions with a share in it.
+    partitions is little in each of them. What stops for all is only the partitions with a share in it. Those
+    that come to the same poison a little later stop sooner, or each would add as much again.
     """
     stopped: dict[K, str] = {}
+    is_wary = 0 <= now - consumer.stopped_at < WARY_S
     for key, one in passed.items():
-        verdict = partitions[key].observe(one, now)
+        breaker = partitions[key]
+        verdict = breaker.observe(one, now)
         if verdict is not None:
             stopped[key] = verdict[1]
+        elif is_wary and breaker.has_share_in(Ground.IN_A_ROW, now, least=WARY_IN_A_ROW):
+            stopped[key] = f"{breaker.in_a_row} dead letters in a row, as others of the consumer had before"
     found = consumer.observe(together, now)
     if found is None:
         return stopped
@@ -228,4 +238,6 @@ def judge(
         if blamed:
             break
     consumer.reset()
+    if blamed:
+        consumer.stopped_at = now
     return dict.fromkeys(blamed, f"{text} over the consumer's partitions") | stopped

@@ -99,15 +99,23 @@ def state_of(
         return State.HALTED, stopped
     if is_draining:
         return State.DRAINING, ""
-    standing = f"{', '.join(halted)}: {next(iter(halted.values()))}" if halted else ""
+    standing = _standing(halted, held)
     if halted and len(halted) == held:
         return State.HALTED, standing
     reasons = [f"{name}: {reason}" for name, reason in waiting.items() if reason]
     if reasons:
         return State.BACKOFF, reasons[0]
     if halted:
-        return State.RUNNING, f"{len(halted)} of {held} partitions halted: {standing}"
+        return State.RUNNING, standing
     return (State.RUNNING if is_assigned else State.STARTING), trouble
+
+
+def _standing(halted: Mapping[str, str], held: int) -> str:
+    """One by name; of more, how many: they are told of one by one elsewhere."""
+    if not halted:
+        return ""
+    name, reason = next(iter(halted.items()))
+    return f"{name} halted: {reason}" if len(halted) == 1 else f"{len(halted)} of {held} halted: {reason}"
 
 
 SHORTEST_S = 1.0

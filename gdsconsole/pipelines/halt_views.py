@@ -95,7 +95,8 @@ def decide(request: HttpRequest, name: str, decision: str) -> HttpResponse:
 def _ways(request: HttpRequest, chosen: Sequence[PartitionHalt]) -> dict[str, Any]:
     """What the page says of each way out of these halts."""
     undecided = halts.standing(chosen)
-    context: dict[str, Any] = {"undecided": undecided, "skip_form": SkipForm(request.GET or None)}
+    asked = request.GET if "to" in request.GET else None
+    context: dict[str, Any] = {"undecided": undecided, "skip_form": SkipForm(asked, label_suffix="")}
     try:
         stands = skipping.stands(chosen)
     except KafkaUnavailable as error:
@@ -114,7 +115,7 @@ def _ways(request: HttpRequest, chosen: Sequence[PartitionHalt]) -> dict[str, An
     )
     context["chosen_fields"] = _fields(f"{row.pk}:{row.offset}" for row in undecided)
     form = context["skip_form"]
-    if "to" in request.GET and open_stands and form.is_valid():
+    if asked is not None and open_stands and form.is_valid():
         try:
             plan = skipping.preview(skipping.target(form.target), open_stands)
         except (WrongSkip, KafkaUnavailable) as error:

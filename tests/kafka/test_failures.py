@@ -207,6 +207,18 @@ def test_what_stops_for_all_is_only_what_has_a_share_in_it():
     assert set(stopped) == {0}, "neither those that are good nor the one with a single bad record"
 
 
+def test_what_comes_to_the_same_poison_a_little_later_stops_sooner():
+    consumer = Consumer()
+    for second in range(3):
+        stopped = consumer.second(float(second), dict.fromkeys(range(6), (30, 30)))
+    assert set(stopped) == set(range(6))
+    assert consumer.second(10.0, {7: (49, 49), 8: (200, 49)}) == {}
+    assert consumer.second(11.0, {7: (1, 1), 8: (10, 10)}) == {
+        7: "50 dead letters in a row, as others of the consumer had before"
+    }
+    assert consumer.second(2.0 + 60.0, {9: (60, 60)}) == {}
+
+
 def test_one_poisoned_partition_stops_alone():
     consumer = Consumer()
     stopped: dict[int, str] = {}
