@@ -16,13 +16,14 @@ import redis
 import uvicorn
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.test import Client
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gdsconsole.devstack import ports
 from gdsconsole.live import events, hub
-from gdsconsole.live.consumers import MESSAGE_TOO_BIG
+from gdsconsole.live.consumers import MESSAGE_TOO_BIG, TRY_LATER
 from gdsconsole.live.limits import MOST_BYTES_IN
 from gdsconsole.live.publish import Event, Frame, publish
 from gdsconsole.live.sockets import QUEUED_FRAMES
@@ -249,3 +250,16 @@ async def _on_server(work: Coroutine[Any, Any, int]) -> int:
     """Run on the event loop of the server's thread."""
     loop = next(loop for loop, found in hub._hubs.items() if found.sockets)
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+async def test_while_the_database_is_away_a_page_is_told_to_try_later(
+    port: int, cookie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(session_key: str | None) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr("gdsconsole.live.consumers.grant_of", away)
+    async with _connect(port, cookie) as socket:
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(socket.recv(), 10)
+    assert socket.close_code == TRY_LATER
