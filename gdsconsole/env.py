@@ -90,6 +90,7 @@ class Environment:
     email: Mapping[str, Any] = field(repr=False)
     email_url: str = field(repr=False)
     audit_keys: tuple[str, ...] = field(repr=False)
+    audit_anchor_dir: Path | None
 
 
 def data_directory(environ: Mapping[str, str]) -> Path:
@@ -165,6 +166,7 @@ def _read(env: Env, merged: Mapping[str, str | None], data_dir: Path) -> Environ
         email=env.dj_email_url("EMAIL_URL", "console://"),
         email_url=email_url,
         audit_keys=_audit_keys(env),
+        audit_anchor_dir=_directory(env, "GDS_AUDIT_ANCHOR_DIR"),
     )
 
 
@@ -177,6 +179,14 @@ def _audit_keys(env: Env) -> tuple[str, ...]:
                 f"GDS_AUDIT_KEYS: key {place} of {len(named)} is shorter than {SECRET_CHARACTERS} characters"
             )
     return named
+
+
+def _directory(env: Env, name: str) -> Path | None:
+    """A directory by its whole path: a relative one would depend on where a process was started."""
+    text = env.str(name, "")
+    if text and not Path(text).is_absolute():
+        raise WrongEnvironment(f"{name}: {text!r} is not an absolute path")
+    return Path(text) if text else None
 
 
 def _address(env: Env, name: str, default: str, *schemes: str) -> str:

@@ -178,6 +178,7 @@ GDS_GROUP_PROTOCOL = ENVIRONMENT.group_protocol
 GDS_DATA_DIR = ENVIRONMENT.data_dir
 GDS_WAREHOUSE = ENVIRONMENT.warehouse
 GDS_AUDIT_KEYS = list(ENVIRONMENT.audit_keys)
+GDS_AUDIT_ANCHOR_DIR = ENVIRONMENT.audit_anchor_dir
 
 # Celery. Pipelines hold a worker process each for as long as they run, so they have a queue, and a
 # worker, of their own; replays and sampling must never wait behind them.

@@ -52,6 +52,7 @@ def test_every_number_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("GDS_HOURS_KEPT_DAYS", "inf", "a number from 1 to 36500"),
         ("GDS_ALERT_EVENTS", "twice", "outbox or transactional"),
         ("GDS_GROUP_PROTOCOL", "KIP-848", "classic or consumer"),
+        ("GDS_AUDIT_ANCHOR_DIR", "var/anchors", "an absolute path"),
     ],
 )
 def test_a_wrong_one_is_named_with_its_value(

@@ -2,7 +2,8 @@
 
 Sealed entries can't be made without the key, but an old state of the log can be put back whole, or nothing
 left of it; and who has the key can make another chain. Each commit of an entry appends its number and digest
-to a file in the data directory, so that `verifying.py` knows what has to be there.
+to a file, so that `verifying.py` knows what has to be there. It is in the data directory, or better in
+GDS_AUDIT_ANCHOR_DIR, on a disk that others look after.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ def newest() -> Anchor | None:
 
 def path_of_log() -> Path:
     """The anchor's file. It has the database's address in its name: another database is another log."""
-    return keys.directory() / f"anchor-{_database()}.log"
+    directory: Path = settings.GDS_AUDIT_ANCHOR_DIR or keys.directory()
+    return directory / f"anchor-{_database()}.log"
 
 
 def thinned(lines: Sequence[str]) -> list[str]:

@@ -201,6 +201,14 @@ def test_a_commit_is_anchored(django_capture_on_commit_callbacks: Any) -> None:
     assert anchors.path_of_log().stat().st_mode & 0o777 == 0o600
 
 
+def test_the_anchor_may_be_on_another_disk(entries: list[AuditEntry], settings: Any, tmp_path: Path) -> None:
+    settings.GDS_AUDIT_ANCHOR_DIR = tmp_path / "elsewhere"
+    assert verify().state == "unknown"
+    assert anchors.append(number=6, digest=entries[5].digest, now=NOW)
+    assert anchors.path_of_log().parent == tmp_path / "elsewhere"
+    assert verify().is_intact
+
+
 def test_a_deed_is_done_where_the_anchor_cannot_be_written(
     django_capture_on_commit_callbacks: Any, caplog: Any
 ) -> None:
