@@ -8,6 +8,7 @@ import django_filters
 from django.db.models import Q, QuerySet
 
 from dlq.models import OPEN_STATES, DeadLetter, DeadLetterState
+from gdsconsole.filter_problems import problems_of
 from gdsconsole.moments import MomentFilter
 
 WAITING = "waiting"
@@ -69,7 +70,7 @@ class DeadLetterFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyp
     @property
     def problems(self) -> list[str]:
         """What is wrong with the request, naming the filter."""
-        return [f"{name}: {error}" for name, errors in self.form.errors.items() for error in errors]
+        return problems_of(self.data, self.form.errors)
 
 
 def filter_names() -> list[str]:

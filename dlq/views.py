@@ -20,6 +20,7 @@ from dlq.models import OPEN_STATES, DeadLetter, ReplayItem, ReplayRun
 from dlq.services import discard_refusal, replay_refusal
 from gdsconsole.audit import viewing
 from gdsconsole.content import header_rows, one_line
+from gdsconsole.filter_problems import status_of
 from gdsconsole.permissions import permission_required
 from gdsconsole.visible import visible
 from topics.models import TopicDefinition
@@ -65,7 +66,7 @@ def letters(request: HttpRequest) -> HttpResponse:
         "other_since": since if since not in dict(SPANS) else "",
         **_summary(request),
     }
-    return render(request, "dlq/list.html", context)
+    return render(request, "dlq/list.html", context, status=status_of(request, wanted.problems))
 
 
 @require_safe

@@ -29,13 +29,15 @@ class MomentField(forms.CharField):
                 return timezone.now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
             # A plus sign that wasn't encoded in a URL comes as a space.
             moment = parse_datetime(without_leap_second(text.replace(" ", "+") if "T" in text else text))
+            # At the ends of the calendar an offset leads out of it.
+            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC) if moment else None
         except (ValueError, OverflowError):
             moment = None
         if moment is None:
             raise forms.ValidationError(
                 f"{text!r} is neither a time such as 2026-01-15T10:30:00Z nor an age such as 24h"
             )
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return moment
 
 
 class MomentFilter(django_filters.Filter):  # type: ignore[misc]  # untyped library

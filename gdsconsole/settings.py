@@ -43,6 +43,7 @@ MIDDLEWARE = [
     "gdsconsole.isolation.Isolation",
     "django.middleware.security.SecurityMiddleware",
     "gdsconsole.unavailable.DatabaseTold",
+    "gdsconsole.admin_input.AdminInput",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gdsconsole.freshness.NothingKept",
     "csp.middleware.CSPMiddleware",

@@ -49,7 +49,7 @@ def _told(request: HttpRequest, error: BaseException | None) -> HttpResponse | N
         return answer(request, outage)
     refusal = refusal_of(error)
     told = refusal.told(_given(request)) if refusal is not None else None
-    return None if told is None else _refused(request, told)
+    return None if told is None else refused(request, told)
 
 
 def _given(request: HttpRequest) -> dict[str, Any]:
@@ -58,7 +58,8 @@ def _given(request: HttpRequest) -> dict[str, Any]:
     return {**parts, **dict(request.GET.lists()), **dict(request.POST.lists())}
 
 
-def _refused(request: HttpRequest, told: str) -> HttpResponse:
+def refused(request: HttpRequest, told: str) -> HttpResponse:
+    """400 with a line that names the field, the value and the rule."""
     log.warning("%s %s: %s", request.method, request.path, told)
     response: HttpResponse
     if _wants_json(request):

@@ -7,6 +7,7 @@ from typing import Any
 import django_filters
 from django.db.models import Case, F, IntegerField, QuerySet, Value, When
 
+from gdsconsole.filter_problems import problems_of
 from lag.models import GroupSample, Status
 from lag.sentences import BEHIND
 
@@ -64,4 +65,4 @@ class GroupFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped li
     @property
     def problems(self) -> list[str]:
         """What is wrong with the address, naming the filter."""
-        return [f"{name}: {error}" for name, errors in self.form.errors.items() for error in errors]
+        return problems_of(self.data, self.form.errors)

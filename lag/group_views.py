@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from gdsconsole.filter_problems import status_of
 from gdsconsole.permissions import permission_required
 from lag import lookups
 from lag.charts import SPANS, WrongSpan, span_of
@@ -72,7 +73,9 @@ def groups(request: HttpRequest) -> HttpResponse:
             found = {name: rows[name] for name in with_values(rows)[:CHARTED_GROUPS]}
             limits = lookups.limits(candidates)
             context |= {"chart": worst_chart(found, limits, span=CHART_SPAN, now=now.timestamp())}
-    return render(request, LIST_PARTS.get(part, "lag/groups.html"), context)
+    return render(
+        request, LIST_PARTS.get(part, "lag/groups.html"), context, status=status_of(request, wanted.problems)
+    )
 
 
 @require_safe

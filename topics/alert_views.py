@@ -13,14 +13,15 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.paginator import Paginator
 from django.db.models import Count, Max, Q
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from gdsconsole.audit import viewing
+from gdsconsole.filter_problems import status_of
 from gdsconsole.names import shown
 from gdsconsole.permissions import permission_required
 from topics import sentences, services
@@ -68,7 +69,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
         ),
         "sentence": _sentence(),
     }
-    return render(request, "topics/alerts/list.html", context)
+    return render(request, "topics/alerts/list.html", context, status=status_of(request, wanted.problems))
 
 
 @require_safe
@@ -134,7 +135,8 @@ def acknowledge(request: HttpRequest) -> HttpResponse:
     messages.add_message(request, messages.SUCCESS if taken else messages.INFO, title)
     back = request.POST.get("next", "")
     safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
-    return redirect(back if safe else "topics:alerts")
+    # Not by redirect(), which would look for a view of that name.
+    return HttpResponseRedirect(back if safe else reverse("topics:alerts"))
 
 
 @require_safe
@@ -169,7 +171,7 @@ def rules(request: HttpRequest) -> HttpResponse:
         "severities": Severity.choices,
         "sources": Source.choices,
     }
-    return render(request, "topics/rules/list.html", context)
+    return render(request, "topics/rules/list.html", context, status=status_of(request, wanted.problems))
 
 
 def _sentence() -> sentences.Sentence:

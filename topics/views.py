@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
+from gdsconsole.filter_problems import status_of
 from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.kafka.groups import LogRange, read_log_ranges
 from gdsconsole.kafka.topic_properties import lasts_for_ever
@@ -52,7 +53,7 @@ def topics(request: HttpRequest) -> HttpResponse:
         "undeclared": services.undeclared_topics(reading.live) if reading.live else [],
     }
     template = "topics/topics/_rows.html" if request.htmx else "topics/topics/list.html"  # type: ignore[attr-defined]
-    return render(request, template, context)
+    return render(request, template, context, status=status_of(request, wanted.problems))
 
 
 @require_safe

@@ -9,6 +9,7 @@ import django_filters
 from django.db.models import Q, QuerySet
 
 from gdsconsole.audit.models import ACCESS, AuditEntry, Outcome
+from gdsconsole.filter_problems import problems_of
 from gdsconsole.moments import MomentFilter
 
 # What is acted upon: the first part of an action, its name on pages and its icon.
@@ -50,7 +51,7 @@ class AuditFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped li
     @property
     def problems(self) -> list[str]:
         """What is wrong with the request, naming the filter."""
-        return [f"{name}: {error}" for name, errors in self.form.errors.items() for error in errors]
+        return problems_of(self.data, self.form.errors)
 
 
 def filtered(data: Mapping[str, Any], entries: QuerySet[AuditEntry]) -> AuditFilter:

@@ -14,6 +14,7 @@ from gdsconsole.audit.filters import AREAS, filtered
 from gdsconsole.audit.models import ACCESS, READ, READ_ACCESS, AuditEntry, Outcome
 from gdsconsole.audit.reading import headline, rows_of, slice_of
 from gdsconsole.audit.watching import checked
+from gdsconsole.filter_problems import status_of
 from gdsconsole.permissions import permission_required
 
 PAGE_ROWS = 50
@@ -50,7 +51,8 @@ def entries(request: HttpRequest) -> HttpResponse:
         context |= {"slice": found, "rows": rows, "broken": [row for row in rows if row.is_broken]}
     if request.htmx:  # type: ignore[attr-defined]  # set by django-htmx
         return render(request, "audit/_rows.html", context)
-    return render(request, "audit/list.html", {**context, **_verified()})
+    context |= _verified()
+    return render(request, "audit/list.html", context, status=status_of(request, wanted.problems))
 
 
 @require_safe

@@ -9,9 +9,9 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 
 from gdsconsole.people import lockout
@@ -44,7 +44,8 @@ class AdminSignIn(SignIn):
         if request.user.is_authenticated:
             if not request.user.is_staff:
                 raise PermissionDenied("not staff")
-            return redirect(self.get_redirect_url() or "admin:index")
+            # Not by redirect(), which would look for a view of that name.
+            return HttpResponseRedirect(self.get_redirect_url() or reverse("admin:index"))
         return super().dispatch(request, *args, **kwargs)
 
 

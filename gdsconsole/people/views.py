@@ -16,6 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from gdsconsole.audit.models import READ_ACCESS, AuditEntry
+from gdsconsole.filter_problems import status_of
 from gdsconsole.people import links, reading, services
 from gdsconsole.people.forms import AccountForm, NewUserForm, ReasonForm
 from gdsconsole.people.models import MANAGE
@@ -49,7 +50,7 @@ def people(request: HttpRequest) -> HttpResponse:
             "rows": [{"user": user, "state": reading.state_of(user)} for user in page.object_list],
         }
     template = "people/_rows.html" if request.htmx else "people/list.html"  # type: ignore[attr-defined]
-    return render(request, template, context)
+    return render(request, template, context, status=status_of(request, wanted.problems))
 
 
 @_form_methods

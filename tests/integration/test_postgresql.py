@@ -25,6 +25,8 @@ FILES = [
     "tests/pipelines/test_leases.py",
     "tests/pipelines/test_progress.py",
     "tests/pipelines/test_reading.py",
+    "tests/test_no_address_fails.py",
+    "tests/test_odd_input.py",
     "tests/topics/test_rules_step.py",
     "tests/topics/test_analytics_step.py",
     "tests/topics/test_metrics_command.py",
@@ -33,7 +35,7 @@ FILES = [
 ]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_same_tests_pass_on_postgresql(postgresql: PostgresqlServer, tmp_path: Path) -> None:
     url = postgresql.create_database("console")
     done = subprocess.run(
