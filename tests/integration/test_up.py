@@ -119,7 +119,8 @@ def test_a_killed_broker_is_told_of_and_comes_back(console: RunningConsole) -> N
     wait_until(lambda: console.state_of("kafka-2").state == "restarting", 5, "the loss is noticed")
     told = console.status()
     assert not told["ready"]
-    assert "kafka-2 is restarting" in told["reason"]
+    # Where the command takes longer than the backoff, the broker is on its way already.
+    assert "kafka-2 is restarting" in told["reason"] or "kafka-2 is starting" in told["reason"]
     wait_until(lambda: console.status()["ready"], 90, "all is ready again", every_s=0.5)
 
 
