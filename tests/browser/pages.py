@@ -19,9 +19,12 @@ from dlq import services as letters
 from gdsconsole.access import sync_roles
 from gdsconsole.catalog import CATALOG
 from gdsconsole.context import ENTRIES
+from gdsconsole.kafka.halts import Decision, PartitionHalt
+from gdsconsole.kafka.steps import PartitionId
 from gdsconsole.people.links import make_link
 from gdsconsole.people.powers import command
 from gdsconsole.pipelines import services as pipelines
+from gdsconsole.pipelines.halt_store import StoredHalts
 from tests.factories import make_broker_sample, make_dead_letter, make_group_sample, partition_sample
 from tests.overview.stored import Published, fire, make_rule, run_copy
 from topics.seed import install_guide_definitions
@@ -51,6 +54,15 @@ def _is_served(path: str) -> bool:
 def _replay() -> str:
     letter = make_dead_letter()
     return f"/dlq/runs/{letters.start_replay(ids=[letter.pk], actor='olga', now=timezone.now()).run.pk}/"
+
+
+def _halt() -> str:
+    """Two partitions that wait for a decision, and one of which it is made."""
+    store = StoredHalts("gds-warehouse")
+    for number, decision in enumerate((None, None, Decision.DEAD_LETTER)):
+        part = PartitionId("gds.metrics.production", number, "topic-1", "cluster-1")
+        store.save(PartitionHalt(part, 0, "500 dead letters in a row", timezone.now().timestamp(), decision))
+    return "/pipelines/warehouse/halts/"
 
 
 def _person() -> str:
@@ -85,6 +97,7 @@ OTHERS = [
     Page("a password link", _link, anonymous=True),
     Page("a link that is over", _fixed("/account/set-password/MQ/c-x/"), anonymous=True),
     Page("one topic", _fixed("/topics/gds.metrics.production/")),
+    Page("one halt", _halt),
 ]
 PAGES = [*NAVIGATION, *OTHERS]
 
