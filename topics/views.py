@@ -27,6 +27,7 @@ from topics.topic_filters import ALL, STATES, WORST, ListedTopic, TopicFilter, i
 from topics.units import property_in_words
 
 STALE_S = 30.0
+UNREAD = LogRange(None, None, None)
 SKEW = 1.5  # the fullest partition, in multiples of the mean, from which keys are called uneven
 
 may_view = permission_required("topics.view_topicdefinition")
@@ -183,7 +184,7 @@ def _partitions(state: TopicState) -> dict[str, Any] | None:
         ranges = read_log_ranges(kafka_settings(), places, timeout_s=2.0)
     except KafkaUnavailable:
         ranges = {}
-    held = [ranges.get((name, part.partition)) for part in state.live.partitions]
+    held = [ranges.get((name, part.partition), UNREAD) for part in state.live.partitions]
     counts = [_count(one) for one in held]
     known = [count for count in counts if count is not None]
     mean, most = (sum(known) / len(known), max(known)) if known else (0.0, 0)
@@ -257,8 +258,8 @@ def _limit_bytes(state: TopicState) -> int | None:
     return None if limit is None or lasts_for_ever(int(limit.value)) else int(limit.value)
 
 
-def _count(held: LogRange | None) -> int | None:
-    if held is None or held.high_watermark is None or held.log_start is None:
+def _count(held: LogRange) -> int | None:
+    if held.high_watermark is None or held.log_start is None:
         return None
     return held.high_watermark - held.log_start
 
