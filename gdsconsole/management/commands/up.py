@@ -117,7 +117,7 @@ class Command(TerminalCommand):
 
         def on_late() -> None:
             if options["detached"]:
-                self.stdout.write(LATE)
+                self.line(LATE)
                 self.stdout.flush()
 
         console = Console(wishes, progress, on_ready, on_late)

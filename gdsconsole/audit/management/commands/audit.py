@@ -112,7 +112,7 @@ class Command(TerminalCommand):
             return
         for fault in faults:
             self.line(fault)
-        self.stderr.write("the triggers are as they have to be" if faults else "nothing was wrong with them")
+        self.tell("the triggers are as they have to be" if faults else "nothing was wrong with them")
 
     def _verify(self, options: dict[str, Any]) -> None:
         verdict = verify(noted=_noted(options["noted"]))

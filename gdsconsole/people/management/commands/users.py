@@ -139,7 +139,7 @@ class Command(TerminalCommand):
         if options["json"]:
             self.stdout.write(json.dumps({"name": options["name"], "password": password}))
         elif password is not None:
-            self.stdout.write(password)
+            self.line(password)
         self.tell(what)
 
 
