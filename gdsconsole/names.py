@@ -13,6 +13,8 @@ import unicodedata
 
 from django.urls import register_converter
 
+from gdsconsole.visible import visible
+
 NO_NAME = "(no name)"
 # What an address writes for a name that can't stand in it as it is. A name of its own may begin so too.
 _MARK = "~"
@@ -21,8 +23,8 @@ _WALKED = frozenset({".", ".."})
 
 
 def shown(name: str) -> str:
-    """The name for people: the empty one in words, characters that don't show as signs of their own."""
-    return "".join(map(_visible, name)) or NO_NAME
+    """The name for people: the empty one in words, what can't be seen written out."""
+    return str(visible(name)) or NO_NAME
 
 
 def bounded(name: str, longest: int) -> str:
@@ -89,15 +91,3 @@ def _stands_by_itself(name: str, *, with_slashes: bool) -> bool:
         or "\\" in name
         or any(unicodedata.category(one) in {"Cc", "Cs", "Zl", "Zp"} for one in name)
     )
-
-
-def _visible(one: str) -> str:
-    """A control character as its picture, and what turns the direction of text as its number."""
-    code = ord(one)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "\u2421"
-    category = unicodedata.category(one)
-    turns = unicodedata.bidirectional(one) in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-    return f"\\u{code:04x}" if turns or category in {"Cc", "Cs", "Zl", "Zp"} else one

@@ -82,7 +82,7 @@ def test_a_name_is_never_shown_as_nothing(name: str) -> None:
 
 def test_what_does_not_show_is_shown() -> None:
     assert names.shown("") == "(no name)"
-    assert names.shown("two\nlines \x1b[2J") == "two␊lines ␛[2J"
+    assert names.shown("two\nlines \x1b[2J") == r"two\nlines \x1b[2J"
     assert names.shown("gepj.\u202eexe") == "gepj.\\u202eexe"
     assert names.shown("gds-alerting é 🙂") == "gds-alerting é 🙂"
 

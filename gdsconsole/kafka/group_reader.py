@@ -170,7 +170,7 @@ def _result(future: Future[Any], deadline: float, errors: list[KafkaError]) -> A
         cause = error.args[0]
         errors.append(cause if isinstance(cause, KafkaError) else KafkaError(KafkaError._FAIL, str(error)))
     except Exception as error:
-        errors.append(KafkaError(KafkaError._INVALID_ARG, f"the client can't ask for it: {error}"))
+        errors.append(KafkaError(KafkaError._INVALID_ARG, f"the client library can't ask for it: {error}"))
     return None
 
 

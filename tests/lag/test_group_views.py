@@ -253,7 +253,7 @@ class TestList:
             group_now(odd, total_lag=1)
         page = viewer.get("/lag/").content.decode()
         assert "<script>alert" not in page
-        for name, text in ((hostile, html.escape(hostile)), ("", "(no name)"), ("two\nlines", "two␊lines")):
+        for name, text in ((hostile, html.escape(hostile)), ("", "(no name)"), ("two\nlines", r"two\nlines")):
             path = reverse("lag:group", args=[name])
             assert f'href="{html.escape(path)}"' in page
             found = viewer.get(path).content.decode()
