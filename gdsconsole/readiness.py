@@ -111,10 +111,12 @@ def _why_not(pipeline: Pipeline, taken: str, now: datetime) -> str:
 
 
 def holds_partitions(copies: list[PipelineCopy], now: datetime) -> bool:
-    """True when some copy of a pipeline runs and has partitions to work on."""
-    return any(
-        copy.is_held(now) and copy.state == PipelineCopy.State.RUNNING and copy.partitions for copy in copies
-    )
+    """True when some copy of a pipeline runs and has partitions to work on.
+
+    Partitions that wait for a person's decision are held too: the console is ready to take it.
+    """
+    at_work = (PipelineCopy.State.RUNNING, PipelineCopy.State.HALTED)
+    return any(copy.is_held(now) and copy.state in at_work and copy.partitions for copy in copies)
 
 
 class NotReady(Exception):

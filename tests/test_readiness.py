@@ -49,6 +49,7 @@ def make_copy(**fields: object) -> PipelineCopy:
     [
         ({}, True),
         ({"partitions": []}, False),
+        ({"state": "halted"}, True),
         ({"state": "starting"}, False),
         ({"expires_at": NOW - timedelta(seconds=1)}, False),
         ({"expires_at": None}, False),
