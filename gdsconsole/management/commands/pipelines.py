@@ -150,7 +150,7 @@ class Command(TerminalCommand):
             verdict = told.get(row["name"])
             runs = verdict is not None and verdict.kind is not Kind.OFF
             parts = [verdict.text if verdict is not None and runs else "", row["reason"]]
-            reason = "".join(f"  {part}" for part in parts if part)
+            reason = "".join(f"  {part}" for part in dict.fromkeys(parts) if part)
             self.line(f"{row['name']:<12} {row['group']:<18} {row['state']}{reason}")
             for copy in row["copies"]:
                 where = f"{copy['host']}:{copy['pid']}" if copy["pid"] else "nobody"
