@@ -46,6 +46,7 @@ def test_operators_and_reviewers_have_their_own_tasks() -> None:
     assert beyond_looking(access.OPERATOR) == {
         "topics.acknowledge_alert",
         "pipelines.control_pipeline",
+        "pipelines.decide_halt",
         "audit.read_entries",
     }
     assert beyond_looking(access.REVIEWER) == {
