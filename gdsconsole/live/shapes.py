@@ -8,6 +8,7 @@ passed on as it is. What does not fit is unreadable, which is unknown. It is tol
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 MOST_BYTES = 256 * 1024
 # The year 2100: no clock is so wrong, and what is later is not shown as a time.
 _LATEST_S = 4_102_444_800
+# Clocks of several machines may differ by minutes.
+_AHEAD_S = 3_600
 
 Moment = Annotated[float, msgspec.Meta(ge=0, le=_LATEST_S)]  # epoch seconds
 Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -148,6 +151,9 @@ def kept(event_type: str, text: bytes) -> dict[str, Any]:
         found = _kept_decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(str(error)) from error
+    if found.at > time.time() + _AHEAD_S:
+        # It would be the newest for as long as it stands there.
+        raise Unreadable("its time is far ahead of the clock")
     check(event_type, found.data)
     return found.data | {"published_at": found.at}
 
