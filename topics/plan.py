@@ -85,8 +85,17 @@ class Plan:
         return tuple(change for change in self.changes if change.kind is Kind.REFUSED)
 
 
-def make_plan(*, declared: Mapping[str, Layout], live: Mapping[str, LiveLayout], brokers: int) -> Plan:
-    """The plan for these definitions on a cluster of `brokers`, in the definitions' order."""
+def make_plan(
+    *,
+    declared: Mapping[str, Layout],
+    live: Mapping[str, LiveLayout],
+    brokers: int,
+    unread: Mapping[str, str] | None = None,
+) -> Plan:
+    """The plan for these definitions on a cluster of `brokers`, in the definitions' order.
+
+    Of the `unread` topics nobody knows what would have to change: each is refused with its reason.
+    """
     changes: list[Change] = []
     adjustments: list[Adjustment] = []
     wanted: dict[str, Layout] = {}
@@ -95,7 +104,10 @@ def make_plan(*, declared: Mapping[str, Layout], live: Mapping[str, LiveLayout],
         wanted[topic] = adjusted
         adjustments += made
         there = live.get(topic)
-        if there is None:
+        if unread and topic in unread:
+            reason = f"the cluster has it and could not describe it: {unread[topic]}"
+            changes.append(Change(topic, Kind.REFUSED, {}, {}, reason))
+        elif there is None:
             changes.append(Change(topic, Kind.CREATE, {}, adjusted.fields()))
         else:
             changes += _differences(topic, adjusted, there)

@@ -81,7 +81,8 @@ def about_topics(states: Sequence[TopicState], *, is_known: bool) -> Sentence:
     missing = [state for state in declared if state.state == "missing"]
     drifting = [state for state in declared if state.state == "drift"]
     failing = [state for state in declared if state.live is not None and state.failed_checks]
-    if not missing and not drifting and not failing:
+    unread = [state for state in declared if state.unread]
+    if not missing and not drifting and not failing and not unread:
         return Sentence(_all_well(len(declared)), "ok")
     parts = []
     if missing:
@@ -94,6 +95,8 @@ def about_topics(states: Sequence[TopicState], *, is_known: bool) -> Sentence:
         parts.append(
             f"{_named(failing)} {'fails' if len(failing) == 1 else 'fail'} {_failed_points(failing)}"
         )
+    if unread:
+        parts.append(f"the cluster does not describe {_named(unread)}")
     text = "; ".join(parts)
     return Sentence(f"{text}.", "bad" if missing else "warn")
 

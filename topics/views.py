@@ -265,6 +265,8 @@ def _count(held: LogRange) -> int | None:
 
 
 def _topic_sentence(state: TopicState) -> str:
+    if state.unread:
+        return f"It is on the cluster, which does not describe it: {state.unread}"
     if state.state == "unknown":
         return "The cluster does not answer, so only what was declared is known."
     if state.live is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -63,22 +63,29 @@ class LiveTopic:
 
 @dataclass(frozen=True, slots=True)
 class LiveTopics:
-    """A reading of the cluster. `brokers` counts those that hold replicas too, live or not."""
+    """A reading of the cluster. `brokers` counts those that hold replicas too, live or not.
+
+    `unread` are topics that were asked for and are there, each with why it could not be described.
+    """
 
     cluster_id: str
     brokers: int
     topics: Mapping[str, LiveTopic]
     names: frozenset[str]  # every topic there is, those not read among them
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe_topics(
     settings: ClientSettings, names: Collection[str], *, timeout_s: float = REQUEST_TIMEOUT_S
 ) -> LiveTopics:
-    """Those of `names` that exist, with their ids and properties. Raises `KafkaUnavailable`."""
+    """Those of `names` that exist, with their ids and properties. Raises `KafkaUnavailable`.
+
+    One that the brokers refuse to describe, for want of an ACL for example, leaves the others known.
+    """
     cluster = read_cluster(settings, timeout_s=timeout_s)
     wanted = sorted(name for name in set(names) if cluster.topics.get(name))
-    config = _read_config(settings, wanted, timeout_s)
-    ids = _read_ids(settings, wanted, timeout_s)
+    config, without_config = _read_config(settings, wanted, timeout_s)
+    ids, without_id = _read_ids(settings, wanted, timeout_s)
     return LiveTopics(
         cluster_id=cluster.cluster_id,
         brokers=len(cluster.expected_ids),
@@ -95,6 +102,7 @@ def describe_topics(
             if name in config and name in ids
         },
         names=frozenset(cluster.topics),
+        unread={**without_id, **without_config},
     )
 
 
@@ -163,17 +171,17 @@ def alter_config(
 
 def _read_config(
     settings: ClientSettings, names: Sequence[str], timeout_s: float
-) -> dict[str, dict[str, LiveProperty]]:
+) -> tuple[dict[str, dict[str, LiveProperty]], dict[str, str]]:
+    """Properties by topic, and why there are none."""
     if not names:
-        return {}
+        return {}, {}
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     try:
         futures = admin_client(settings).describe_configs(asked, request_timeout=timeout_s)
     except KafkaException as error:
         raise KafkaUnavailable(settings.bootstrap_servers, str(error)) from error
     found, failed = answers(futures, settings, timeout_s=timeout_s)
-    _raise_unless_missing({resource.name: error for resource, error in failed.items()}, settings)
-    return {
+    read = {
         resource.name: {
             name: LiveProperty(str(entry.value), _origin(entry.source))
             for name, entry in sorted(entries.items())
@@ -181,21 +189,27 @@ def _read_config(
         }
         for resource, entries in found.items()
     }
+    return read, _unread({resource.name: error for resource, error in failed.items()})
 
 
-def _read_ids(settings: ClientSettings, names: Sequence[str], timeout_s: float) -> dict[str, str]:
+def _read_ids(
+    settings: ClientSettings, names: Sequence[str], timeout_s: float
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Ids by topic, and why there are none."""
     if not names:
-        return {}
+        return {}, {}
     futures = admin_client(settings).describe_topics(TopicCollection(list(names)), request_timeout=timeout_s)
     found, failed = answers(futures, settings, timeout_s=timeout_s)
-    _raise_unless_missing(failed, settings)
-    return {name: str(topic.topic_id) for name, topic in found.items()}
+    return {name: str(topic.topic_id) for name, topic in found.items()}, _unread(failed)
 
 
-def _raise_unless_missing(failed: Mapping[str, KafkaError], settings: ClientSettings) -> None:
-    for name, error in sorted(failed.items()):
-        if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise KafkaUnavailable(settings.bootstrap_servers, f"topic {name}: {error.str()}")
+def _unread(failed: Mapping[str, KafkaError]) -> dict[str, str]:
+    """Why each could not be read; one that was deleted between two calls is not there at all."""
+    return {
+        name: error.str()
+        for name, error in failed.items()
+        if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART
+    }
 
 
 def _wait_for_partitions(settings: ClientSettings, name: str, total: int, timeout_s: float) -> None:
@@ -235,7 +249,7 @@ def _wait_for_config(
     while in_a_row < _READINGS_IN_A_ROW:
         # A fresh reading of the cluster also picks another broker to ask.
         read_cluster(settings)
-        seen = _read_config(settings, [name], REQUEST_TIMEOUT_S).get(name, {})
+        seen = _read_config(settings, [name], REQUEST_TIMEOUT_S)[0].get(name, {})
         shown = all(key in seen and same(key, seen[key].value, value) for key, value in changed.items())
         in_a_row = in_a_row + 1 if shown else 0
         if time.monotonic() >= deadline:

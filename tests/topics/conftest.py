@@ -22,11 +22,16 @@ def operator(client_of: Callable[[str], Client]) -> Client:
 
 @pytest.fixture
 def cluster_is(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`cluster_is(live_topic(...), ...)` is what the pages find there; `cluster_is(error="…")`, nothing."""
+    """`cluster_is(live_topic(...), ...)` is what the pages find there; `cluster_is(error="…")`, nothing.
 
-    def say(*topics: LiveTopic, error: str = "", brokers: int = 3, others: tuple[str, ...] = ()) -> None:
+    `cluster_is(**{"topic": "why"})` is a topic that is there and isn't described.
+    """
+
+    def say(
+        *topics: LiveTopic, error: str = "", brokers: int = 3, others: tuple[str, ...] = (), **unread: str
+    ) -> None:
         found = {topic.name: topic for topic in topics}
-        live = LiveTopics("cluster", brokers, found, frozenset({*found, *others}))
+        live = LiveTopics("cluster", brokers, found, frozenset({*found, *others, *unread}), unread)
         reading = Reading(None, KafkaUnavailable("kafka:9092", error)) if error else Reading(live)
         for reader in ("topics.views", "topics.messages"):
             monkeypatch.setattr(f"{reader}.cluster_now", lambda: reading)

@@ -76,11 +76,12 @@ class TopicState:
     """One definition beside the cluster's topic. `live` is None where there is none, or nobody knows."""
 
     definition: TopicDefinition
-    is_known: bool  # whether the cluster answered
+    is_known: bool  # whether the cluster answered, and described it if it is there
     live: LiveTopic | None
     adjustments: tuple[Adjustment, ...]
     drifts: tuple[Drift, ...]
     checks: tuple[Check, ...]
+    unread: str = ""  # why the cluster did not describe it, though it is there
 
     @property
     def failed_checks(self) -> list[Check]:
@@ -159,6 +160,7 @@ def plan_topics(live: LiveTopics) -> Plan:
         declared={definition.name: layout_of(definition) for definition in TopicDefinition.objects.enabled()},
         live={name: live_layout(topic) for name, topic in live.topics.items()},
         brokers=live.brokers,
+        unread=live.unread,
     )
 
 
@@ -201,7 +203,7 @@ def topic_states(live: LiveTopics | None) -> list[TopicState]:
     definitions = list(TopicDefinition.objects.all())
     layouts = {definition.name: layout_of(definition) for definition in definitions}
     there = {name: live_layout(topic) for name, topic in live.topics.items()} if live else {}
-    plan = make_plan(declared=layouts, live=there, brokers=live.brokers) if live else None
+    plan = make_plan(declared=layouts, live=there, brokers=live.brokers, unread=live.unread) if live else None
     return [_state(definition, live, there, plan) for definition in definitions]
 
 
@@ -317,6 +319,7 @@ def _state(
 ) -> TopicState:
     name = definition.name
     own = there.get(name)
+    is_known = live is not None and name not in live.unread
     drifts: list[Drift] = []
     if own is not None and plan is not None:
         applied = last_applied(definition)
@@ -324,7 +327,7 @@ def _state(
     parsed = naming.parse_or_none(name)
     checks = check_topic(
         live=own,
-        exists=None if live is None else own is not None,
+        exists=own is not None if is_known else None,
         brokers=live.brokers if live else 0,
         dead_letters=there.get(naming.dead_letter_topic(name)),
         wants_dead_letters=parsed is not None
@@ -333,7 +336,8 @@ def _state(
     )
     return TopicState(
         definition=definition,
-        is_known=live is not None,
+        is_known=is_known,
+        unread=live.unread.get(name, "") if live else "",
         live=live.topics.get(name) if live else None,
         adjustments=tuple(made for made in plan.adjustments if made.topic == name) if plan else (),
         drifts=tuple(drifts),
