@@ -70,6 +70,10 @@ def _refusal(error: BaseException) -> Refusal | None:
         return _at_most(int(longest[1]))
     if "NUL" in text or state in {"22021", "22P05"}:
         return Refusal("a NUL character (0x00) can't be stored", lambda value: "\0" in str(value))
+    if state in _NO_MOMENT:
+        return Refusal(
+            "a time of the years 1 to 9999, in UTC", lambda value: _DATE.match(str(value)) is not None
+        )
     if "out of range" in text and state.startswith("22"):
         bits = next((bits for name, bits in _BITS if name in text), 63)
         return _whole_number(2**bits)
@@ -83,6 +87,9 @@ def _refusal(error: BaseException) -> Refusal | None:
     return None
 
 
+# PostgreSQL's invalid format, overflow of a field, and displacement of the time zone.
+_NO_MOMENT = frozenset({"22007", "22008", "22009"})
+_DATE = re.compile(r"\s*[+-]?[0-9]{1,6}-[0-9]{1,2}-[0-9]{1,2}")
 # A "smallint out of range" names its type; an "integer" is what a literal's own type overflows.
 _BITS = (("smallint", 15), ("bigint", 63), ("integer", 31))
 

@@ -34,6 +34,11 @@ NUL = wrapped(
     "PostgreSQL text fields cannot contain NUL (0x00) bytes",  # as psycopg says it
 )
 TOO_LARGE = wrapped(postgresql.NumericValueOutOfRange, DataError, "integer out of range")
+NO_ZONE = wrapped(
+    postgresql.InvalidTimeZoneDisplacementValue,
+    DataError,
+    'time zone displacement out of range: "0001-01-01 00:00:00+23:59"',
+)
 LARGEST = wrapped(postgresql.NumericValueOutOfRange, DataError, "bigint out of range")
 TWICE = wrapped(
     postgresql.UniqueViolation,
@@ -56,6 +61,11 @@ TO_INDEX = wrapped(
             TOO_LARGE,
             {"rule": "99999999999"},
             "rule: '99999999999' is refused: a whole number from -2,147,483,648 to 2,147,483,647",
+        ),
+        (
+            NO_ZONE,
+            {"o": "1", "date_joined__gte": "0001-01-01T00:00:00+23:59"},
+            "date_joined__gte: '0001-01-01T00:00:00+23:59' is refused: a time of the years 1 to 9999, in UTC",
         ),
         (LARGEST, {"pk": 10**30}, "pk: '1000000000000000000000000000000' is refused: a whole number from"),
         (
@@ -84,6 +94,7 @@ TO_INDEX = wrapped(
         "length",
         "nul",
         "integer",
+        "time zone",
         "bigint",
         "sqlite integer",
         "twice",

@@ -107,7 +107,8 @@ def alert_story(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of an alert's page that is read from Kafka, which may take a while or fail."""
     found = get_object_or_404(Alert.objects.select_related("rule"), pk=pk)
     story = read_story(found, live=_live_address(found))
-    if story.record is not None:
+    # What a rule over the console's own measurements found stands in no record.
+    if story.record is not None and found.topic is not None:
         record = f"record {found.topic}-{found.partition}@{found.offset}"
         viewing.viewed(
             actor=request.user.get_username(),
