@@ -73,7 +73,7 @@ def test_every_address_of_the_app_has_a_row_in_the_table() -> None:
     known = {path.format(alert=1) for _, path, _ in TABLE}
     for pattern in urlpatterns:
         given = {"pk": 1} if "<int:pk>" in str(pattern.pattern) else {}
-        given |= {"name": TOPIC} if "<str:name>" in str(pattern.pattern) else {}
+        given |= {"name": TOPIC} if ":name>" in str(pattern.pattern) else {}
         given |= {"partition": 0, "offset": 5} if "<int:offset>" in str(pattern.pattern) else {}
         assert reverse(f"topics:{pattern.name}", kwargs=given) in known
 

@@ -67,10 +67,16 @@ def test_values_change_in_place(operator: Any) -> None:
     open_live(operator, "/alerts/")
     value = operator.locator(f"#alert-{alert.pk} [data-live]")
     assert value.inner_text() == "91"
+    sample = {
+        "instance_id": "prod-db-01",
+        "metric_name": "cpu_usage_percent",
+        "database_type": "postgresql",
+        "value": 97.5,
+    }
 
     def is_set() -> bool:
         # Again and again, as samples come: the list's own re-read on connecting may be under way.
-        publish.publish("metric.newest", "prod-db-01/cpu_usage_percent", {"value": 97.5})
+        publish.publish("metric.newest", "prod-db-01/cpu_usage_percent", sample)
         publish.flush()
         return bool(value.inner_text() == "97.5")
 
