@@ -6,6 +6,11 @@ from pathlib import Path
 
 _DATA_DIR = Path(os.environ.get("GDS_TEST_DATA_DIR") or tempfile.mkdtemp(prefix="gdsconsole-tests-"))
 os.environ["GDS_TEST_DATA_DIR"] = str(_DATA_DIR)
+# Each of pytest's workers has its own, as it has its own services.
+_DATA_DIR /= os.environ.get("PYTEST_XDIST_WORKER", "alone")
+_DATA_DIR.mkdir(parents=True, exist_ok=True)
+# WhiteNoise warns of a directory that isn't there, once for each client of a test.
+(_DATA_DIR / "static").mkdir(exist_ok=True)
 os.environ["GDS_DATA_DIR"] = str(_DATA_DIR)
 # Nobody's: a test that asks for a Redis or a broker gets the session's, and no other may meet a console's.
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
