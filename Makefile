@@ -9,8 +9,9 @@ PY := .venv/bin/python
 PRODUCTION = env -u DEBUG -u GDS_HTTPS GDS_DATA_DIR=$(CURDIR)/var/check DATABASE_URL=sqlite://:memory: \
 	ALLOWED_HOSTS=console.example.org SECRET_KEY=a-long-value-that-only-this-check-uses-and-nobody-deploys
 
-# Half of the tests' time is waiting, for brokers that come back and leases that run out.
-WORKERS = --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations 25
+# Half of the tests' time is waiting, for brokers that come back and leases that run out. A file's tests share
+# what it sets up, so they are one worker's.
+WORKERS = --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 COMPILE = --quiet --universal --generate-hashes --python-version 3.11 --no-header
 

@@ -52,12 +52,9 @@ LONGEST = ("tests/integration/", "tests/dlq/test_replay_kills.py", "tests/kafka/
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share what it sets up, and those of the console share one: each is one worker's."""
     for item in items:
-        is_console = item.get_closest_marker("console") is not None
-        if is_console and not item.get_closest_marker("timeout"):
+        if item.get_closest_marker("console") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(CONSOLE_TIMEOUT_S))
-        item.add_marker(pytest.mark.xdist_group("console" if is_console else item.nodeid.partition("::")[0]))
     items.sort(key=_place)
 
 

@@ -17,6 +17,7 @@ from dlq.models import DeadLetter
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letters import decode
+from gdsconsole.kafka.errors import InvalidMessage
 from gdsconsole.pipelines.models import PipelineCopy
 from tests.integration.processes import Part, Parts, console_parts
 from tests.integration.traffic import Acknowledged, Place, Traffic
@@ -24,6 +25,7 @@ from tests.kafka.reading import read_all
 from tests.waiting import wait_until
 from topics.models import Alert, AlertEvent, MetricPoint
 from topics.seed import install_default_rules
+from topics.telemetry import decode_metric
 
 PARTITIONS = 12
 DLQ_PARTITIONS = 3
@@ -94,19 +96,39 @@ class Stream:
         return None if min(committed) < 0 else sum(ends) - sum(committed)
 
     def faults(self) -> dict[str, int]:
-        """How many effects are missing, and how many there are too many; empty where all is well."""
+        """How many effects are missing, and how many there are too many; empty where all is well.
+
+        All that was acknowledged is in the topic, and all that is in the topic has its effect once. The topic
+        may hold a little more: where every broker dies at once, the client may send again what was written
+        and not acknowledged yet, and the brokers may not know it for the same.
+        """
         told = self.acknowledged
+        good, bad = self._held()
         points = MetricPoint.objects.values_list("origin__partition", "offset", "value")
         found: dict[str, tuple[Iterable[Hashable], Iterable[Hashable]]] = {
-            "points": ([(*place, value) for place, value in told.values.items()], points),
+            "acknowledged values": (told.values.items(), told.values.items() & good.items()),
+            "acknowledged poison": (told.poison, told.poison & bad),
+            "points": ([(*place, value) for place, value in good.items()], points),
             "alerts": (told.breaking, [alert.labels["instance_id"] for alert in Alert.objects.all()]),
             "firing events": (told.breaking, self.fired_in_database().elements()),
-            "dead letters": (told.poison, DeadLetter.objects.values_list("partition", "offset")),
+            "dead letters": (bad, DeadLetter.objects.values_list("partition", "offset")),
         }
         written = self._dead_letters()
         # What no group can decode is written once, whichever of them does.
-        found["dead letters in Kafka"] = (told.poison, set().union(*written.values()))
+        found["dead letters in Kafka"] = (bad, set().union(*written.values()))
         return dict(_faults(found))
+
+    def _held(self) -> tuple[dict[Place, float], set[Place]]:
+        """What the topic holds: the values of its metrics, and where the records are that are none."""
+        good: dict[Place, float] = {}
+        bad: set[Place] = set()
+        for record in read_all(ClientSettings(self._kafka.bootstrap_servers), self.metrics):
+            place = (record.partition() or 0, record.offset() or 0)
+            try:
+                good[place] = decode_metric(record.value()).value
+            except InvalidMessage:
+                bad.add(place)
+        return good, bad
 
     def written_by(self, name: str) -> set[Place]:
         """Where the records are that the pipeline has dead-lettered."""
