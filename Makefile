@@ -9,9 +9,11 @@ PY := .venv/bin/python
 PRODUCTION = env -u DEBUG -u GDS_HTTPS GDS_DATA_DIR=$(CURDIR)/var/check DATABASE_URL=sqlite://:memory: \
 	ALLOWED_HOSTS=console.example.org SECRET_KEY=a-long-value-that-only-this-check-uses-and-nobody-deploys
 
-# Half of the tests' time is waiting, for brokers that come back and leases that run out. A file's tests share
-# what it sets up, so they are one worker's.
-WORKERS = --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
+# What stops the time of what it kills has the machine to itself. The others run on two workers, a file's tests,
+# which share what it sets up, on one of them.
+ALONE = tests/integration tests/workers tests/devstack tests/dlq/test_replay_kills.py tests/live/test_socket.py \
+	tests/browser/test_first_light.py tests/browser/test_screenshots.py
+SIDE_BY_SIDE = tests $(ALONE:%=--ignore=%) --numprocesses 2 --dist loadfile
 
 COMPILE = --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
@@ -40,7 +42,12 @@ venv-dev:
 	@$(PYTHON) gdsconsole/bootstrap.py --dev
 
 test: venv-dev browser postgresql
-	@$(PY) -m pytest $(if $(TESTS),$(TESTS),$(WORKERS))
+ifdef TESTS
+	@$(PY) -m pytest $(TESTS)
+else
+	@$(PY) -m pytest $(ALONE) --durations 25
+	@$(PY) -m pytest $(SIDE_BY_SIDE) --durations 25
+endif
 
 browser:
 	@$(PY) -m tests.chromium > /dev/null

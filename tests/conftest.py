@@ -47,21 +47,10 @@ BROKERS = 3
 CONSOLE_TIMEOUT_S = 600
 
 
-# What waits longest begins first, so that the other worker has something to do until the end.
-LONGEST = ("tests/integration/", "tests/dlq/test_replay_kills.py", "tests/kafka/", "tests/pipelines/")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("console") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(CONSOLE_TIMEOUT_S))
-    items.sort(key=_place)
-
-
-def _place(item: pytest.Item) -> int:
-    if item.get_closest_marker("console"):
-        return 0
-    return next((at for at, path in enumerate(LONGEST, 1) if item.nodeid.startswith(path)), len(LONGEST) + 1)
 
 
 # A busy machine is no failure of the code: the session's own timeout bounds a test that hangs.
