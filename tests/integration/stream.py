@@ -103,7 +103,7 @@ class Stream:
         and not acknowledged yet, and the brokers may not know it for the same.
         """
         told = self.acknowledged
-        good, bad = self._held()
+        good, bad = self.held()
         points = MetricPoint.objects.values_list("origin__partition", "offset", "value")
         found: dict[str, tuple[Iterable[Hashable], Iterable[Hashable]]] = {
             "acknowledged values": (told.values.items(), told.values.items() & good.items()),
@@ -118,7 +118,7 @@ class Stream:
         found["dead letters in Kafka"] = (bad, set().union(*written.values()))
         return dict(_faults(found))
 
-    def _held(self) -> tuple[dict[Place, float], set[Place]]:
+    def held(self) -> tuple[dict[Place, float], set[Place]]:
         """What the topic holds: the values of its metrics, and where the records are that are none."""
         good: dict[Place, float] = {}
         bad: set[Place] = set()
