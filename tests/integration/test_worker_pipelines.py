@@ -6,14 +6,16 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
-from django.db import OperationalError, transaction
+from django.db import connection
 
 from gdsconsole.celery import app
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
@@ -164,14 +166,20 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(parts, alerting, kafk
 
 
 def frozen_between_transactions(pid: int) -> bool:
-    """Freeze the process, unless it holds the lock of SQLite, which nobody could get until it thaws."""
+    """Freeze the process, unless it holds the lock of SQLite, which nobody could get until it thaws.
+
+    A try waits for nothing: the process has the lock most of the time, so many tries are needed.
+    """
     os.kill(pid, signal.SIGSTOP)
-    try:
-        with transaction.atomic():
-            return True
-    except OperationalError:
-        os.kill(pid, signal.SIGCONT)
-        return False
+    name = connection.settings_dict["NAME"]
+    with closing(sqlite3.connect(name, timeout=0, isolation_level=None)) as probe:
+        try:
+            probe.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            return False
+        probe.execute("ROLLBACK")
+    return True
 
 
 def test_a_copy_frozen_and_thawed_writes_nothing_stale(parts, alerting, kafka):
