@@ -21,6 +21,11 @@ def problems_of(data: Mapping[str, Any], errors: Mapping[str, Sequence[Any]]) ->
     return told
 
 
+def problems_with_values(data: Mapping[str, Any], errors: Mapping[str, Sequence[Any]]) -> list[str]:
+    """A line for each, always with what the filter was given, as it was given. Pure."""
+    return [f"{name} {data.get(name, '')!r}: {error}" for name, found in errors.items() for error in found]
+
+
 def status_of(request: HttpRequest, problems: Sequence[str]) -> int:
     """400 where there are any; 200 to a page that asks for a part of itself, which shows no other."""
     is_part = request.headers.get("HX-Request") == "true"

@@ -7,6 +7,7 @@ from typing import Any
 import django_filters
 from django.db.models import Q, QuerySet
 
+from gdsconsole.filter_problems import problems_with_values
 from topics.models import OPEN_STATES, Alert, AlertRule, AlertState, Severity, Source
 
 OPEN, ANY = "open", "all"
@@ -23,11 +24,7 @@ class _Filter(django_filters.FilterSet):  # type: ignore[misc]  # untyped librar
     @property
     def problems(self) -> list[str]:
         """What is wrong with the address, naming the filter and what it was given."""
-        return [
-            f"{name} {self.data.get(name, '')!r}: {error}"
-            for name, errors in self.form.errors.items()
-            for error in errors
-        ]
+        return problems_with_values(self.data, self.form.errors)
 
 
 class AlertFilter(_Filter):

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 
+from gdsconsole.filter_problems import problems_with_values
 from gdsconsole.moments import MomentField
 
 LARGEST_OFFSET = 2**63 - 1
@@ -54,8 +55,4 @@ class MessagesForm(forms.Form):
     @property
     def problems(self) -> list[str]:
         """What is wrong with the address, naming the field and what it was given."""
-        return [
-            f"{name} {self.data.get(name, '')!r}: {error}"
-            for name, errors in self.errors.items()
-            for error in errors
-        ]
+        return problems_with_values(self.data, self.errors)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 
+from gdsconsole.filter_problems import problems_with_values
 from gdsconsole.kafka.topic_properties import lasts_for_ever
 from topics.services import TopicState
 
@@ -59,11 +60,7 @@ class TopicFilter(forms.Form):
     @property
     def problems(self) -> list[str]:
         """What is wrong with the address, naming the filter and what it was given."""
-        return [
-            f"{name} {self.data.get(name, '')!r}: {error}"
-            for name, errors in self.errors.items()
-            for error in errors
-        ]
+        return problems_with_values(self.data, self.errors)
 
     def shown(self, topics: Sequence[ListedTopic]) -> list[ListedTopic]:
         """Those that pass, in the order asked for; the worst first where none is."""

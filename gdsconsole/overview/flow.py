@@ -59,11 +59,6 @@ class Flow:
     metrics: Lane
     dead_letters: Lane
 
-    @property
-    def is_moving(self) -> bool:
-        """Whether anything is known to come in."""
-        return any(node.rate for node in self.metrics.topics)
-
 
 def flow(readings: Readings) -> Flow:
     absent = readings.comparison.absent if readings.comparison else ()

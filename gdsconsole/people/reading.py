@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
 from gdsconsole.access import DESCRIPTIONS
+from gdsconsole.filter_problems import problems_with_values
 from gdsconsole.people import lockout
 from gdsconsole.people.devices import device_of
 from gdsconsole.people.ending import is_valid
@@ -62,11 +63,7 @@ class PeopleFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped l
     @property
     def problems(self) -> list[str]:
         """What is wrong with the address, naming the filter and what it was given."""
-        return [
-            f"{name} {self.data.get(name, '')!r}: {error}"
-            for name, errors in self.form.errors.items()
-            for error in errors
-        ]
+        return problems_with_values(self.data, self.form.errors)
 
     def by_state(self, people: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         wanted = {
