@@ -205,8 +205,15 @@ class Publisher:
 
     def step(self) -> int:
         """Send what waits, if a frame is due; return how many events went. Raises nothing."""
-        if self.due_in() > 0:
-            return 0
+        return self._send_waiting() if self.due_in() <= 0 else 0
+
+    def flush(self) -> None:
+        """Send what waits now, due or not: the process ends."""
+        while self._send_waiting():
+            pass
+
+    def _send_waiting(self) -> int:
+        """Send one frame of what waits, after the one that is being sent; return how many events went."""
         with self._sending:
             with self._lock:
                 chosen = [(name, self._waiting.pop(name)) for name in list(self._waiting)[:FRAME_EVENTS]]
@@ -216,11 +223,6 @@ class Publisher:
             if not chosen:
                 return 0
             return self._send(chosen, dropped)
-
-    def flush(self) -> None:
-        """Send what waits now, due or not: the process ends."""
-        self._next_at = 0.0
-        self.step()
 
     def _send(self, chosen: list[tuple[tuple[str, str], Mapping[str, Any]]], dropped: bool) -> int:
         frame = Frame(self._wall(), [found for found in map(_encoded, chosen) if found], dropped)

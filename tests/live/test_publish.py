@@ -202,3 +202,25 @@ def test_newest_data_is_readable_and_bounded(redis_url, monkeypatch):
 def test_snapshots_are_unknown_while_redis_is_away(settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     assert latest("lag.sampled") is None
+
+
+def test_a_flush_while_a_frame_is_being_sent_sends_what_came_meanwhile(clock):
+    sends, goes_on, frames = threading.Event(), threading.Event(), []
+
+    def slow(frame: Frame) -> None:
+        frames.append(_keys(frame))
+        sends.set()
+        assert goes_on.wait(10)
+
+    publisher = Publisher(lambda: slow, clock=clock, wall=clock)
+    publisher.offer("lag.sampled", "a", {"n": 1})
+    sending = threading.Thread(target=publisher.step)
+    sending.start()
+    assert sends.wait(10)
+    publisher.offer("lag.sampled", "b", {"n": 1})
+    flushing = threading.Thread(target=publisher.flush)
+    flushing.start()
+    goes_on.set()
+    sending.join(10)
+    flushing.join(10)
+    assert frames == [["a"], ["b"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -64,7 +65,7 @@ def test_no_worker_is_ended_for_what_redis_refuses(
             client.config_set("min-replicas-to-write", 0)
 
 
-def test_without_redis_nothing_is_listed(settings: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
+def test_without_redis_nothing_is_listed(settings: Any) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
     with pytest.raises(CommandError, match="Redis doesn't say which workers there are"):
         call_command("workers", "list")
