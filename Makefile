@@ -9,10 +9,10 @@ PY := .venv/bin/python
 PRODUCTION = env -u DEBUG -u GDS_HTTPS GDS_DATA_DIR=$(CURDIR)/var/check DATABASE_URL=sqlite://:memory: \
 	ALLOWED_HOSTS=console.example.org SECRET_KEY=a-long-value-that-only-this-check-uses-and-nobody-deploys
 
-# What stops the time of what it kills has the machine to itself. The others run on two workers, a file's tests,
-# which share what it sets up, on one of them.
-ALONE = tests/integration tests/workers tests/devstack tests/dlq/test_replay_kills.py tests/live/test_socket.py \
-	tests/browser/test_first_light.py tests/browser/test_screenshots.py
+# What kills processes and times what follows has the machine to itself. The others run on two workers, a file's
+# tests, which share what it sets up, on one of them.
+ALONE = $(addprefix tests/integration/test_,kills.py outages.py exactly_once.py topic_made_again.py \
+	whole_console.py worker_pipelines.py runtime_on_kafka.py) tests/browser/test_first_light.py
 SIDE_BY_SIDE = tests $(ALONE:%=--ignore=%) --numprocesses 2 --dist loadfile
 
 COMPILE = --quiet --universal --generate-hashes --python-version 3.11 --no-header
