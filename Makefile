@@ -11,8 +11,9 @@ PRODUCTION = env -u DEBUG -u GDS_HTTPS GDS_DATA_DIR=$(CURDIR)/var/check DATABASE
 
 # What kills processes and times what follows has the machine to itself. The others run on two workers, a file's
 # tests, which share what it sets up, on one of them.
-ALONE = $(addprefix tests/integration/test_,kills.py outages.py exactly_once.py topic_made_again.py \
-	whole_console.py worker_pipelines.py runtime_on_kafka.py) tests/browser/test_first_light.py
+ALONE = $(addprefix tests/integration/test_,kills.py outages.py exactly_once.py topic_made_again.py whole_console.py \
+	worker_pipelines.py runtime_on_kafka.py halts_on_kafka.py group_protocols.py up.py) \
+	tests/workers $(addprefix tests/browser/test_,first_light.py screenshots.py stale.py)
 SIDE_BY_SIDE = tests $(ALONE:%=--ignore=%) --numprocesses 2 --dist loadfile
 
 COMPILE = --quiet --universal --generate-hashes --python-version 3.11 --no-header
