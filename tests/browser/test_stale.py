@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from gdsconsole.pipelines.models import Pipeline
 from tests.browser import pages
@@ -43,7 +44,7 @@ class Line:
 def page(chrome: Browser, site: str, redis_url: str, client_of: Callable[[str], Client]) -> Iterator[Page]:
     now = timezone.now()
     pages.fill(Published(redis_url, now), now=now)
-    with opened_as(client_of("admin"), chrome, site) as opened:
+    with opened_as(client_of("admin"), chrome, site, may_lose_it=True) as opened:
         opened.clock.install()
         yield opened
 
@@ -62,7 +63,7 @@ def test_a_console_that_hangs_is_told_and_its_actions_are_off(page: Page) -> Non
     told = page.locator("#stale").inner_text()
     assert "Not updated since" in told
     assert "The console does not answer" in told
-    assert pause.is_disabled()
+    expect(pause).to_be_disabled()
     assert "Off while the page is not updated" in (pause.get_attribute("title") or "")
     assert page.locator("#connection").get_attribute("data-state") == "offline"
     assert _motions(page) == set()
@@ -70,7 +71,7 @@ def test_a_console_that_hangs_is_told_and_its_actions_are_off(page: Page) -> Non
     line.hangs = False
     page.get_by_role("button", name="Try again").click()
     page.locator("#stale").wait_for(state="hidden")
-    assert pause.is_enabled()
+    expect(pause).to_be_enabled()
     assert not pause.get_attribute("title")
 
 
@@ -106,8 +107,7 @@ def test_re_reads_that_fail_are_told_though_the_socket_lives(page: Page) -> None
     page.evaluate("() => { window.fetch = async () => new Response('', {status: 503}) }")
     page.evaluate("htmx.trigger(document.body, 'live:sync')")
     page.clock.fast_forward(13_000)
-    page.locator("#stale").wait_for()
-    assert "The console answers 503" in page.locator("#stale").inner_text()
+    expect(page.locator("#stale")).to_contain_text("The console answers 503")
 
 
 def test_without_a_network_it_is_told_sooner(page: Page) -> None:
