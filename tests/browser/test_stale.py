@@ -107,6 +107,9 @@ def test_re_reads_that_fail_are_told_though_the_socket_lives(page: Page) -> None
     page.evaluate("() => { window.fetch = async () => new Response('', {status: 503}) }")
     page.evaluate("htmx.trigger(document.body, 'live:sync')")
     page.clock.fast_forward(13_000)
+    # The first re-read may have been under way before; the next one fails, and the next second says so.
+    page.evaluate("htmx.trigger(document.body, 'live:sync')")
+    page.clock.run_for(1_500)
     expect(page.locator("#stale")).to_contain_text("The console answers 503")
 
 
