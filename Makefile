@@ -13,7 +13,7 @@ PRODUCTION = env -u DEBUG -u GDS_HTTPS GDS_DATA_DIR=$(CURDIR)/var/check DATABASE
 # tests, which share what it sets up, on one of them.
 ALONE = $(addprefix tests/integration/test_,kills.py outages.py exactly_once.py topic_made_again.py whole_console.py \
 	worker_pipelines.py runtime_on_kafka.py halts_on_kafka.py group_protocols.py up.py) \
-	tests/workers $(addprefix tests/browser/test_,first_light.py screenshots.py stale.py)
+	tests/workers $(addprefix tests/browser/test_,first_light.py screenshots.py)
 SIDE_BY_SIDE = tests $(ALONE:%=--ignore=%) --numprocesses 2 --dist loadfile
 
 COMPILE = --quiet --universal --generate-hashes --python-version 3.11 --no-header

@@ -53,11 +53,8 @@ def watch(page: Page, wrong: list[str]) -> None:
 
 
 @contextmanager
-def opened_as(client: Client, chrome: Browser, site: str, *, may_lose_it: bool = False) -> Iterator[Page]:
-    """A page with the client's session; whatever goes wrong in it fails the test at the end.
-
-    Where the test takes the console away (`may_lose_it`), what the browser notes about that is no fault.
-    """
+def opened_as(client: Client, chrome: Browser, site: str) -> Iterator[Page]:
+    """A page with the client's session; whatever goes wrong in it fails the test at the end."""
     context = chrome.new_context(base_url=site, viewport={"width": 1440, "height": 900})
     name = settings.SESSION_COOKIE_NAME
     context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": site}])
@@ -66,8 +63,7 @@ def opened_as(client: Client, chrome: Browser, site: str, *, may_lose_it: bool =
     watch(page, wrong)
     yield page
     context.close()
-    faults = [line for line in wrong if not (may_lose_it and line.startswith("console: "))]
-    assert not faults, faults
+    assert wrong == [], wrong
 
 
 def open_live(page: Page, path: str) -> None:
