@@ -209,8 +209,7 @@ class Publisher:
 
     def flush(self) -> None:
         """Send what waits now, due or not: the process ends."""
-        while self._send_waiting():
-            pass
+        self._send_waiting()
 
     def _send_waiting(self) -> int:
         """Send one frame of what waits, after the one that is being sent; return how many events went."""

@@ -195,6 +195,8 @@ def test_the_checklist(names: Callable[..., str]) -> None:
     run("apply")
     # A broker hears of a new topic a moment after the controller has made it.
     wait_until(lambda: run("check")[0] == 0, 10, "the checklist finds what was made")
+    code, out, _ = run("check")
+    assert code == 0, out
     services.define_topic(name=name, compression_type="uncompressed", min_insync_replicas=1, **by())
     run("apply")
     code, out, _ = run("check", "--json")
