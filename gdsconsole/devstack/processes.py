@@ -71,10 +71,24 @@ def kill_all(processes: Sequence[psutil.Process]) -> None:
     """SIGKILL each that still runs. psutil compares creation times, so a reused pid is left alone."""
     for process in processes:
         try:
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if not has_ended(process):
                 process.kill()
         except psutil.NoSuchProcess:
             continue
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """True once nothing of it runs: it is gone, or a zombie without threads.
+
+    A killed process with many threads, as a broker is, shows as a zombie as soon as its first thread is gone;
+    its ports and files are its own until the last one is.
+    """
+    try:
+        if not process.is_running():
+            return True
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+    except psutil.NoSuchProcess:
+        return True
 
 
 def last_lines(log: Path, count: int = 1) -> list[str]:
@@ -89,13 +103,10 @@ def last_lines(log: Path, count: int = 1) -> list[str]:
 
 
 def wait_for_exit(process: psutil.Process, timeout_s: float) -> bool:
-    """True once the process is gone or a zombie."""
+    """True once the process has ended."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        try:
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
+        if has_ended(process):
             return True
         time.sleep(0.02)
     return False
