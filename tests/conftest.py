@@ -34,6 +34,7 @@ from gdsconsole.devstack.kafka_cluster import BrokerPorts, ClusterLayout, KafkaC
 from gdsconsole.devstack.redis_server import RedisServer
 from gdsconsole.live import hub
 from tests.browser import driving
+from tests.kafka import raw_metadata
 from tests.postgresql import PostgresqlServer
 from tests.postgresql import find as find_postgresql
 from tests.running_console import RunningConsole
@@ -160,8 +161,8 @@ def kafka_admin(kafka_session: KafkaCluster) -> AdminClient:
 def topic_factory(kafka: KafkaCluster, kafka_admin: AdminClient) -> Iterator[Callable[..., str]]:
     """`topic_factory("gds.metrics.production", partitions=3, replication=3, config={...})`.
 
-    Makes the topic, waits until every partition has a leader, returns its name, and deletes it after
-    the test. Without a name it has one of its own.
+    Makes the topic, waits until every broker knows a leader of each partition, returns its name, and deletes
+    it after the test. Without a name it has one of its own.
     """
     made: list[str] = []
 
@@ -176,7 +177,7 @@ def topic_factory(kafka: KafkaCluster, kafka_admin: AdminClient) -> Iterator[Cal
         wanted = NewTopic(topic, partitions, replication, config=dict(config or {}))
         kafka_admin.create_topics([wanted])[topic].result(30)
         made.append(topic)
-        wait_until(lambda: _has_leaders(kafka_admin, topic, partitions), 30, f"{topic} has its leaders")
+        wait_until(lambda: _is_known(kafka, topic, partitions), 30, f"each broker knows {topic}")
         return topic
 
     yield make
@@ -190,10 +191,9 @@ def fresh_topic(topic_factory: Callable[..., str]) -> str:
     return topic_factory()
 
 
-def _has_leaders(admin: AdminClient, topic: str, partitions: int) -> bool:
-    seen = admin.list_topics(topic, timeout=5).topics[topic]
-    leaders = [part.leader for part in seen.partitions.values() if part.leader >= 0]
-    return seen.error is None and len(leaders) == partitions
+def _is_known(kafka: KafkaCluster, topic: str, partitions: int) -> bool:
+    known = [raw_metadata.leaders(at.client, topic) for at in kafka.layout.ports]
+    return all(len(leaders) == partitions and min(leaders) >= 0 for leaders in known)
 
 
 @pytest.fixture(scope="session")

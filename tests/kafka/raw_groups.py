@@ -16,7 +16,7 @@ class Coordinator:
     """A connection to the broker that coordinates this group."""
 
     def __init__(self, bootstrap_servers: str, group: bytes) -> None:
-        self._group = _text(group)
+        self._group = text(group)
         host, _, port = bootstrap_servers.split(",")[0].rpartition(":")
         self._socket = socket.create_connection((host, int(port)), 20)
 
@@ -32,21 +32,21 @@ class Coordinator:
 
     def commit(self, topic: str, partition: int, offset: int) -> None:
         """As a consumer that assigns its partitions itself commits, whatever the group is called."""
-        head = self._group + struct.pack(">i", -1) + _text(b"") + struct.pack(">qi", -1, 1)
-        body = head + _text(topic.encode()) + struct.pack(">iiq", 1, partition, offset) + _text(b"")
+        head = self._group + struct.pack(">i", -1) + text(b"") + struct.pack(">qi", -1, 1)
+        body = head + text(topic.encode()) + struct.pack(">iiq", 1, partition, offset) + text(b"")
         wait_until(lambda: self._ask(_OFFSET_COMMIT, 2, body)[-2:] == b"\0\0", 30, "the offset is committed")
 
     def join(self, protocol_type: str, assignment: bytes) -> None:
         """Become the group's only member, and leader, and give it this for its assignment."""
-        head = self._group + struct.pack(">ii", 30_000, 30_000) + _text(b"") + _text(protocol_type.encode())
-        answer = self._ask(_JOIN_GROUP, 2, head + struct.pack(">i", 1) + _text(b"range") + _bytes(b""))
+        head = self._group + struct.pack(">ii", 30_000, 30_000) + text(b"") + text(protocol_type.encode())
+        answer = self._ask(_JOIN_GROUP, 2, head + struct.pack(">i", 1) + text(b"range") + sized(b""))
         _, error, generation = struct.unpack_from(">ihi", answer)
         assert error == 0, error
-        _, place = _read_text(answer, 10)
-        _, place = _read_text(answer, place)
-        member, _ = _read_text(answer, place)
-        body = self._group + struct.pack(">i", generation) + _text(member) + struct.pack(">i", 1)
-        answer = self._ask(_SYNC_GROUP, 1, body + _text(member) + _bytes(assignment))
+        _, place = read_text(answer, 10)
+        _, place = read_text(answer, place)
+        member, _ = read_text(answer, place)
+        body = self._group + struct.pack(">i", generation) + text(member) + struct.pack(">i", 1)
+        answer = self._ask(_SYNC_GROUP, 1, body + text(member) + sized(assignment))
         assert answer[4:6] == b"\0\0", answer
 
     def delete(self) -> None:
@@ -56,8 +56,8 @@ class Coordinator:
         self._socket.close()
 
     def _ask(self, api: int, version: int, body: bytes) -> bytes:
-        request = struct.pack(">hhi", api, version, 1) + _text(b"tests") + body
-        self._socket.sendall(_bytes(request))
+        request = struct.pack(">hhi", api, version, 1) + text(b"tests") + body
+        self._socket.sendall(sized(request))
         (length,) = struct.unpack(">i", self._read(4))
         return self._read(length)[4:]
 
@@ -83,14 +83,15 @@ def coordinator(bootstrap_servers: str, group: bytes) -> Iterator[Coordinator]:
         ended.close()
 
 
-def _text(value: bytes) -> bytes:
+def text(value: bytes) -> bytes:
     return struct.pack(">h", len(value)) + value
 
 
-def _bytes(value: bytes) -> bytes:
+def sized(value: bytes) -> bytes:
     return struct.pack(">i", len(value)) + value
 
 
-def _read_text(answer: bytes, place: int) -> tuple[bytes, int]:
-    (length,) = struct.unpack_from(">h", answer, place)
+def read_text(answer: bytes, place: int) -> tuple[bytes, int]:
+    """The text, empty where there is none (null), and the place after it."""
+    length = max(0, struct.unpack_from(">h", answer, place)[0])
     return answer[place + 2 : place + 2 + length], place + 2 + length
