@@ -16,7 +16,7 @@ def main() -> None:
         from django.core.management import execute_from_command_line
         from django.db import DatabaseError, InterfaceError
 
-        from gdsconsole.outages import outage_of
+        from gdsconsole.database.outages import outage_of
 
         try:
             execute_from_command_line(sys.argv)

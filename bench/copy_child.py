@@ -21,11 +21,11 @@ from typing import Any
 
 import stage  # before anything of Django's
 
-from gdsconsole import catalog
-from gdsconsole.kafka.steps import Batch
+from gdsconsole.assembly import pipeline_catalog
+from gdsconsole.assembly.run_consumer import run_copy
+from gdsconsole.kafka.step import Batch
 from gdsconsole.pipelines.models import Pipeline
-from gdsconsole.running import run_copy
-from topics.steps import RulesStep
+from topics.alerting.step import RulesStep
 
 NAME = "alerting"
 # What a copy may take until its first record.
@@ -82,7 +82,7 @@ def read(
     """Run a copy until it has read `count` records, or nothing came for `idle_s`, or `stop` says so."""
     reading = Reading()
     step = lambda: CountingStep(reading, on_stored, group=group)  # noqa: E731
-    catalog.CATALOG = {NAME: replace(catalog.ALERTING, group=group, step=step)}
+    pipeline_catalog.CATALOG = {NAME: replace(pipeline_catalog.ALERTING, group=group, step=step)}
     Pipeline.objects.update_or_create(name=NAME, defaults={"group": group})
 
     started = time.time()
@@ -99,8 +99,8 @@ def read(
 
 def join(group: str, slot: int, partitions: int) -> None:
     """Hold that many partitions until a line comes: the others may still need this one to share with."""
-    spec = replace(catalog.ALERTING, group=group, step=lambda: RulesStep(group=group))
-    pipeline = catalog.build(spec, slot=slot)
+    spec = replace(pipeline_catalog.ALERTING, group=group, step=lambda: RulesStep(group=group))
+    pipeline = pipeline_catalog.build(spec, slot=slot)
     pipeline.subscribe([stage.TOPIC])
     told = False
     while not select.select([sys.stdin], [], [], 0)[0]:

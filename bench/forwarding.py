@@ -22,17 +22,17 @@ from typing import Any
 import peers
 import stage  # before anything of Django's
 
-from gdsconsole import catalog
+from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.kafka.clients import new_producer
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.forwarding import ForwardStep
-from gdsconsole.kafka.members import open_member
-from gdsconsole.kafka.onward import AfterDelivery, Onward
-from gdsconsole.kafka.runtime import Pipeline
-from gdsconsole.kafka.transactional import in_transactions
-from gdsconsole.pipelines.halt_store import StoredHalts
+from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.consuming.static_member import open_member
+from gdsconsole.kafka.forwarding.delivery import AfterDelivery, Onward
+from gdsconsole.kafka.forwarding.forward_step import ForwardStep
+from gdsconsole.kafka.forwarding.transactional import in_transactions
+from gdsconsole.pipelines.halts.store import StoredHalts
 from gdsconsole.pipelines.storage import StoredFailures
-from topics.rules import Rule, RuleBook
+from topics.alerting.rules import Rule, RuleBook
 from topics.telemetry import Metric, encode_metric
 
 SHARE = 0.2
@@ -73,12 +73,12 @@ def forwards(
     pipeline = Pipeline(
         group=group,
         open_source=lambda hooks: open_member(client, group=group, slot=0, hooks=hooks),
-        decoder=catalog.ALERTING.decoder(),
+        decoder=pipeline_catalog.ALERTING.decoder(),
         step=kind(onward, topic=target, choose=book.beyond),
         dead_letters=None,
         failures=StoredFailures(group),
         halts=StoredHalts(group),
-        identify=lambda topics: catalog.identify(client, topics),
+        identify=lambda topics: pipeline_catalog.identify(client, topics),
         onward=onward,
     )
     pipeline.subscribe([stage.TOPIC])

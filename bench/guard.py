@@ -17,7 +17,7 @@ import redis
 
 from gdsconsole.devstack import ports
 from gdsconsole.devstack.redis_server import RedisServer
-from gdsconsole.kafka.idempotent import Claim, IdempotentProcessor, Place, key_of
+from gdsconsole.kafka.consuming.idempotent import Claim, IdempotentProcessor, Place, key_of
 
 BATCH = 500
 FEWER = 10  # one by one takes a twentieth of the rest, and is measured on a tenth

@@ -18,7 +18,7 @@ import stage  # before anything of Django's
 from confluent_kafka import Producer
 from copy_child import read
 
-from gdsconsole.kafka.steps import Batch
+from gdsconsole.kafka.step import Batch
 from topics.models import Alert, AlertRule
 
 ONE_IN = 20

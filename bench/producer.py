@@ -21,7 +21,7 @@ import stage  # before anything of Django's
 
 from gdsconsole.kafka.clients import new_producer
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.producing import OutgoingRecord, Sender
+from gdsconsole.kafka.producing.sender import OutgoingRecord, Sender
 
 BATCH = 1_000
 FEW = 5_000

@@ -29,18 +29,18 @@ import stage  # before anything of Django's
 from bare_tables import BarePostgresql, BareSqlite, emptied
 from django.db import connection
 
-from gdsconsole import catalog
+from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.devstack import ports
-from gdsconsole.kafka.batching import BatchPolicy
-from gdsconsole.kafka.handling import Policies
-from gdsconsole.kafka.steps import Batch, PartitionId
+from gdsconsole.kafka.consuming.batch_handler import Policies
+from gdsconsole.kafka.consuming.batching import BatchPolicy
+from gdsconsole.kafka.step import Batch, PartitionId
 from gdsconsole.pipelines.models import PartitionProgress
 from tests import postgresql
 from tests.factories import make_record
 from topics.models import MetricPoint
-from topics.series import keys_of
 from topics.telemetry import METRIC_DECODER, Metric, encode_metric
-from topics.warehouse_step import WarehouseStep
+from topics.warehouse.series_ids import keys_of
+from topics.warehouse.step import WarehouseStep
 
 GROUP = "gds-warehouse"
 FIRST = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -137,12 +137,12 @@ def pipeline_reads(count: int, largest: int, group: str) -> float:
     """Messages a second from Kafka into the table, once the first batch came."""
     emptied()
     spec = replace(
-        catalog.WAREHOUSE,
+        pipeline_catalog.WAREHOUSE,
         group=group,
         step=lambda: WarehouseStep(group=group),
         policies=Policies(batch=BatchPolicy(minimum=min(50, largest), maximum=largest)),
     )
-    pipeline = catalog.build(spec, slot=0)
+    pipeline = pipeline_catalog.build(spec, slot=0)
     pipeline.subscribe([stage.TOPIC])
     began = first = 0.0
     while pipeline.counters.processed < count:

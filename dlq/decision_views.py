@@ -19,7 +19,7 @@ from dlq.models import DeadLetter, ReplayRun
 from dlq.services import NothingDone
 from dlq.tasks import enqueue_replay
 from dlq.views import wanted_letters
-from gdsconsole.permissions import permission_required
+from gdsconsole.web.permissions import permission_required
 
 may_replay = permission_required("dlq.replay_deadletter")
 may_discard = permission_required("dlq.discard_deadletter")

@@ -8,8 +8,8 @@ import django_filters
 from django.db.models import Q, QuerySet
 
 from dlq.models import OPEN_STATES, DeadLetter, DeadLetterState
-from gdsconsole.filter_problems import problems_of
-from gdsconsole.moments import MomentFilter
+from gdsconsole.web.filters import problems_of
+from gdsconsole.web.moments import MomentFilter
 
 WAITING = "waiting"
 ANY = "all"

@@ -9,7 +9,6 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from dlq.history import record_return
 from dlq.intake import Arrival, identity_of, row_of
 from dlq.models import (
     EVERY_GROUP,
@@ -19,6 +18,7 @@ from dlq.models import (
     DeadLetterState,
     ReplayItem,
 )
+from dlq.outcomes import record_return
 
 _CHUNK = 500
 

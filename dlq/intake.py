@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from dlq.causes import cause_of
 from dlq.models import EVERY_GROUP, TOPIC_ID_LENGTH, DeadLetter, Envelope, pack_headers
-from gdsconsole.kafka.dead_letters import DecodedDeadLetter
+from gdsconsole.kafka.dead_letters.envelope import DecodedDeadLetter
 
 UNREADABLE_ERROR_TYPE = "UnreadableEnvelope"
 # Anyone may write to a dead letter topic; a name that Kafka can't have had is no coordinate.

@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models import Count, F, Max, Min, Q
 from django.db.models.functions import Now
 
-from gdsconsole.times import to_millis
+from gdsconsole.text.times import to_millis
 
 # Kafka's own limits: a topic name has at most 249 characters.
 TOPIC_NAME_LENGTH = 249

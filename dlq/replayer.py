@@ -25,21 +25,21 @@ from django.db.models import Min, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from dlq import leases
-from dlq.history import Unwritten, Written, record_unwritten, record_written
+from dlq.live_summary import publish_summary
 from dlq.models import ReplayItem, ReplayItemState, ReplayRun, ReplayRunState
-from dlq.summary import publish_summary
-from gdsconsole.kafka import replay_ledger
+from dlq.outcomes import Unwritten, Written, record_unwritten, record_written
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.dead_letters import DecodedDeadLetter, ReplayMark, replay_headers
-from gdsconsole.kafka.errors import FencedError, KafkaUnavailable
-from gdsconsole.kafka.replay_ledger import Landed, LedgerPosition
-from gdsconsole.kafka.replaying import (
+from gdsconsole.kafka.dead_letters import replay_ledger
+from gdsconsole.kafka.dead_letters.envelope import DecodedDeadLetter, ReplayMark, replay_headers
+from gdsconsole.kafka.dead_letters.replay_ledger import Landed, LedgerPosition
+from gdsconsole.kafka.dead_letters.replay_writer import (
     Outgoing,
     RecordRejected,
     ReplayWriter,
     new_replay_writer,
     partition_counts,
 )
+from gdsconsole.kafka.errors import FencedError, KafkaUnavailable
 from gdsconsole.pipelines.leases import this_process
 
 log = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import transaction
 
 from dlq.decisions import Facts, why_not_discard, why_not_replay
+from dlq.live_summary import publish_summary
 from dlq.models import (
     OPEN_STATES,
     DeadLetter,
@@ -23,7 +24,6 @@ from dlq.models import (
     ReplayItem,
     ReplayRun,
 )
-from dlq.summary import publish_summary
 from gdsconsole.audit import services as audit
 
 MAX_SELECTION = 10_000

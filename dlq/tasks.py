@@ -10,8 +10,8 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from dlq.replayer import replay_waiting, waiting_runs
+from gdsconsole.database.reporting import outages_logged
 from gdsconsole.pipelines.connection import kafka_settings
-from gdsconsole.telling import outages_logged
 
 log = logging.getLogger(__name__)
 

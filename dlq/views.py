@@ -12,17 +12,17 @@ from django.utils.html import format_html
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
-from dlq import reading
-from dlq.auditing import letter_entry
+from dlq import selectors
 from dlq.decisions import REPLAY_LIMIT
 from dlq.filters import ANY, STATE_CHOICES, WAITING, DeadLetterFilter, filtered
 from dlq.models import OPEN_STATES, DeadLetter, ReplayItem, ReplayRun
+from dlq.payload_audit import letter_entry
 from dlq.services import discard_refusal, replay_refusal
-from gdsconsole.audit import viewing
-from gdsconsole.content import header_rows, one_line
-from gdsconsole.filter_problems import status_of
-from gdsconsole.permissions import permission_required
-from gdsconsole.visible import visible
+from gdsconsole.audit import payload_views
+from gdsconsole.text.content import header_rows, one_line
+from gdsconsole.text.visible import visible
+from gdsconsole.web.filters import status_of
+from gdsconsole.web.permissions import permission_required
 from topics.models import TopicDefinition
 
 PAGE_ROWS = 50
@@ -61,7 +61,7 @@ def letters(request: HttpRequest) -> HttpResponse:
         return render(request, "dlq/_rows.html", context)
     since = request.GET.get("since", "")
     context |= {
-        "choices": reading.choices(),
+        "choices": selectors.choices(),
         "spans": SPANS,
         "other_since": since if since not in dict(SPANS) else "",
         **_summary(request),
@@ -80,7 +80,7 @@ def causes(request: HttpRequest) -> HttpResponse:
 @may_view
 def letter(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(DeadLetter, pk=pk)
-    viewing.viewed(**letter_entry(found, "viewed", actor=request.user.get_username()))
+    payload_views.viewed(**letter_entry(found, "viewed", actor=request.user.get_username()))
     newest = ReplayItem.objects.filter(dead_letter=found).select_related("run").order_by("-pk").first()
     context = {
         "letter": found,
@@ -89,14 +89,14 @@ def letter(request: HttpRequest, pk: int) -> HttpResponse:
         "value": _bytes(found.value),
         "events": found.events.order_by("-pk"),
         "replay": newest,
-        "sentence": reading.sentence(found),
+        "sentence": selectors.sentence(found),
         "origin_is_declared": TopicDefinition.objects.filter(name=found.topic or "").exists(),
         "same_cause": DeadLetter.objects.open().filter(cause=found.cause).exclude(pk=found.pk).count(),
-        "expires_soon": reading.expires_soon(found, now=timezone.now()),
-        "expiry_title": reading.expiry_title(found, now=timezone.now()),
-        "came_back_title": reading.came_back_title(newest),
-        "came_back_text": reading.came_back_text(newest),
-        "replay_consequence": reading.replay_consequence(found),
+        "expires_soon": selectors.expires_soon(found, now=timezone.now()),
+        "expiry_title": selectors.expiry_title(found, now=timezone.now()),
+        "came_back_title": selectors.came_back_title(newest),
+        "came_back_text": selectors.came_back_text(newest),
+        "replay_consequence": selectors.replay_consequence(found),
         "override": OVERRIDE,
         "replay_refusal": replay_refusal(found),
         "discard_refusal": discard_refusal(found),
@@ -113,7 +113,7 @@ def letter(request: HttpRequest, pk: int) -> HttpResponse:
 def value(request: HttpRequest, pk: int) -> HttpResponse:
     """The whole value, as a file: no browser may take it for a page."""
     found = get_object_or_404(DeadLetter, pk=pk, value__isnull=False)
-    viewing.downloaded(**letter_entry(found, "downloaded", actor=request.user.get_username()))
+    payload_views.downloaded(**letter_entry(found, "downloaded", actor=request.user.get_username()))
     response = HttpResponse(_bytes(found.value), content_type="application/octet-stream")
     response["Content-Disposition"] = content_disposition_header(True, f"dead-letter-{found.pk}.bin") or ""
     response["X-Content-Type-Options"] = "nosniff"
@@ -157,9 +157,9 @@ def _summary(request: HttpRequest) -> dict[str, Any]:
     if wanted.problems:
         return {"headline": "", "causes": [], "more_causes": 0, "chosen_cause": "", "causes_query": ""}
     letters = wanted.qs
-    rows, number = reading.cause_rows(letters.open(), now=timezone.now())
+    rows, number = selectors.cause_rows(letters.open(), now=timezone.now())
     return {
-        "headline": reading.headline(letters.counts(), rows, number, is_narrowed=narrowing),
+        "headline": selectors.headline(letters.counts(), rows, number, is_narrowed=narrowing),
         "causes": rows,
         "more_causes": number - len(rows),
         "chosen_cause": request.GET.get("cause", ""),

@@ -7,8 +7,8 @@ class ConsoleConfig(AppConfig):
 
     def ready(self) -> None:
         from gdsconsole import checks
+        from gdsconsole.database.timeouts import DEFAULT, bound_waits
         from gdsconsole.live import access
-        from gdsconsole.patience import DEFAULT, bound_waits
 
         access.connect()
         bound_waits(DEFAULT)

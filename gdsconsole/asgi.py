@@ -15,8 +15,8 @@ bound_heaps()
 # Loads the apps; what follows may import models.
 http = get_asgi_application()
 
+from gdsconsole.database.timeouts import PAGES, bound_waits  # noqa: E402
 from gdsconsole.live.routing import live_application  # noqa: E402
-from gdsconsole.patience import PAGES, bound_waits  # noqa: E402
 
 bound_waits(PAGES)
 

@@ -17,6 +17,7 @@ transport.install()
 app = Celery("gdsconsole", amqp=transport.PatientAMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(["gdsconsole.assembly"])
 # By name: a web process has no use for what a worker is made of.
 app.steps["worker"].add("gdsconsole.workers.stopping:TellTasks")
 app.steps["consumer"].add("gdsconsole.workers.marking:LeaveMarks")

@@ -18,8 +18,8 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from gdsconsole.env import TRANSACTIONAL
 from gdsconsole.kafka.clients import ClientHooks, new_consumer, new_producer
 from gdsconsole.kafka.config import ClientSettings, override_problems, variable
+from gdsconsole.kafka.consuming.static_member import open_member
 from gdsconsole.kafka.errors import WrongClientConfig
-from gdsconsole.kafka.members import open_member
 
 # Values that give up a promise of the console, and which.
 _GIVES_UP: Mapping[str, tuple[frozenset[str], str]] = {

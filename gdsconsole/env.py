@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 from dotenv import dotenv_values
 from environs import Env, EnvError
 
-from gdsconsole import addresses
+from gdsconsole import service_addresses
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT_FILE = "console.env"
@@ -193,8 +193,8 @@ def _address(env: Env, name: str, default: str, *schemes: str) -> str:
     """The address of a service; one that can't be used is told without its password."""
     url = env.str(name, default)
     try:
-        addresses.check(url, schemes)
-    except addresses.WrongAddress as error:
+        service_addresses.check(url, schemes)
+    except service_addresses.WrongAddress as error:
         raise WrongEnvironment(f"{name}: {error}") from None
     return url
 

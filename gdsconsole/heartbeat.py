@@ -15,7 +15,7 @@ import redis
 from celery import shared_task
 from django.conf import settings
 
-from gdsconsole.live import shapes
+from gdsconsole.live import schemas
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def age_s(*, now: float) -> float | None:
         return None if marked is None else max(0.0, now - _moment(str(marked)))
     except (ValueError, redis.ResponseError) as error:
         # The next mark, in two seconds, takes its place.
-        shapes.told.unreadable(KEY, error)
+        schemas.told.unreadable(KEY, error)
         return None
 
 

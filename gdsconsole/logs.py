@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from gdsconsole.terminal import terminal_line, terminal_lines
+from gdsconsole.cli.terminal import terminal_line, terminal_lines
 
 
 class LineFormatter(logging.Formatter):

@@ -40,12 +40,12 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "gdsconsole.isolation.Isolation",
+    "gdsconsole.web.isolation.Isolation",
     "django.middleware.security.SecurityMiddleware",
-    "gdsconsole.unavailable.DatabaseTold",
-    "gdsconsole.admin_input.AdminInput",
+    "gdsconsole.web.unavailable.DatabaseTold",
+    "gdsconsole.web.admin_input.AdminInput",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "gdsconsole.freshness.NothingKept",
+    "gdsconsole.web.no_store.NothingKept",
     "csp.middleware.CSPMiddleware",
     "gdsconsole.people.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
@@ -71,7 +71,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "gdsconsole.context.chrome",
+                "gdsconsole.assembly.shell.context.chrome",
             ],
         },
     },
@@ -146,7 +146,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = ENVIRONMENT.https
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
-DEFAULT_EXCEPTION_REPORTER_FILTER = "gdsconsole.error_reports.NoPasswords"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "gdsconsole.web.error_reports.NoPasswords"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],

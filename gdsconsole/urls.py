@@ -6,11 +6,11 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from gdsconsole import views
+from gdsconsole.assembly import views
 from gdsconsole.people.sign_in_views import AdminSignIn, SignIn, SignOut
 
-handler403 = "gdsconsole.not_allowed.permission_denied"
-handler500 = "gdsconsole.unavailable.server_error"
+handler403 = "gdsconsole.web.not_allowed.permission_denied"
+handler500 = "gdsconsole.web.unavailable.server_error"
 
 urlpatterns = [
     path("", views.overview, name="overview"),

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from lag.charts import Combine, Span, average, columns, highest
-from lag.lookups import BROKERS_FINE_S
+from lag.headlines import P99_LIMIT_MS
 from lag.models import BrokerSample
 from lag.rows import FigureName
-from lag.sentences import P99_LIMIT_MS
+from lag.selectors import BROKERS_FINE_S
 
 # As many lines as there are colours to tell them apart.
 _MOST_BROKERS = 8

@@ -10,17 +10,17 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from gdsconsole.kafka.cluster import connectable, read_cluster
+from gdsconsole.kafka.cluster.metadata import connectable, read_cluster
 from gdsconsole.kafka.errors import KafkaUnavailable
-from gdsconsole.permissions import permission_required
 from gdsconsole.pipelines.connection import kafka_settings
-from lag import lookups
+from gdsconsole.web.permissions import permission_required
+from lag import selectors
 from lag.broker_charts import broker_charts
-from lag.brokers import as_seen
+from lag.broker_sampler import as_seen
 from lag.charts import SPANS, TREND_SPAN, WrongSpan, span_of
+from lag.headlines import P99_LIMIT_MS, about_brokers
 from lag.models import BrokerSample
 from lag.rows import broker_rows, cluster_tiles, cluster_trends
-from lag.sentences import P99_LIMIT_MS, about_brokers
 from lag.short_partitions import short_rows
 
 ROWS_SHOWN = 100
@@ -34,7 +34,7 @@ may_view = permission_required("lag.view_brokersample")
 @may_view
 def brokers(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    part = lookups.part_of(request, PARTS)
+    part = selectors.part_of(request, PARTS)
     context: dict[str, Any] = {"spans": SPANS}
     if part != "now":
         context |= _charts(request.GET.get("range", ""), now)
@@ -56,7 +56,7 @@ def partitions(request: HttpRequest) -> HttpResponse:
         return render(request, "lag/_short_partitions.html", {"has_trouble": True, "error": str(error)})
     seen = [as_seen(part, up) for part in cluster.partitions]
     short = [part for part in seen if part.is_under_replicated or part.leader is None]
-    rows = short_rows(short, declared=lookups.declared_topics(part.topic for part in short))
+    rows = short_rows(short, declared=selectors.declared_topics(part.topic for part in short))
     context = {
         "has_trouble": True,
         "is_read": True,
@@ -68,19 +68,19 @@ def partitions(request: HttpRequest) -> HttpResponse:
 
 def _now(now: datetime) -> dict[str, Any]:
     sample = BrokerSample.objects.newest()
-    fresh = lookups.freshness(sample.sampled_at if sample else None, now=now)
+    fresh = selectors.freshness(sample.sampled_at if sample else None, now=now)
     context: dict[str, Any] = {
         "fresh": fresh,
         "sentence": about_brokers(sample, stale_s=fresh.stale_s),
-        "alerts": lookups.cluster_alerts(),
+        "alerts": selectors.cluster_alerts(),
         "limit_s": P99_LIMIT_MS / 1000,
     }
     if sample is None:
         return context
-    shown = lookups.unheard(sample) if fresh.is_stale else sample
-    answered = lookups.last_answered() if shown.live is None else shown
+    shown = selectors.unheard(sample) if fresh.is_stale else sample
+    answered = selectors.last_answered() if shown.live is None else shown
     rows = broker_rows(answered.brokers if answered else [], is_known=shown.live is not None)
-    trends = cluster_trends(lookups.broker_samples(TREND_SPAN, now=now), now=now.timestamp())
+    trends = cluster_trends(selectors.broker_samples(TREND_SPAN, now=now), now=now.timestamp())
     return context | {
         "sample": shown,
         "answered_at": answered.sampled_at if answered else None,
@@ -96,7 +96,7 @@ def _charts(wanted: str, now: datetime) -> dict[str, Any]:
         span = span_of(wanted)
     except WrongSpan as error:
         return {"problem": str(error)}
-    samples = lookups.broker_samples(span, now=now)
+    samples = selectors.broker_samples(span, now=now)
     if not samples and BrokerSample.objects.newest() is None:
         return {"span": span}
     return {"span": span, "charts": broker_charts(samples, span=span, now=now.timestamp())}

@@ -7,9 +7,9 @@ from typing import Any
 import django_filters
 from django.db.models import Case, F, IntegerField, QuerySet, Value, When
 
-from gdsconsole.filter_problems import problems_of
+from gdsconsole.web.filters import problems_of
+from lag.headlines import BEHIND
 from lag.models import GroupSample, Status
-from lag.sentences import BEHIND
 
 ALL, IS_BEHIND = "all", "behind"
 STATUS_CHOICES = [

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from gdsconsole.names import shown
+from gdsconsole.text.names import shown
 from lag.charts import GAP_S, Row, Span, average, columns, highest
-from lag.lookups import GROUPS_FINE_S, Limit
 from lag.models import Status
+from lag.selectors import GROUPS_FINE_S, Limit
 
 _EVENT_TONES = {Status.STALLED: "bad", Status.STOPPED: "bad", Status.SLOW: "warn", Status.REWOUND: "warn"}
 _MOST_EVENTS = 12

@@ -13,15 +13,16 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from gdsconsole.filter_problems import status_of
-from gdsconsole.permissions import permission_required
-from lag import lookups
+from gdsconsole.text.headline import Headline
+from gdsconsole.web.filters import status_of
+from gdsconsole.web.permissions import permission_required
+from lag import selectors
 from lag.charts import SPANS, WrongSpan, span_of
 from lag.filters import ALL, IS_BEHIND, STATUS_CHOICES, WORST, GroupFilter
 from lag.group_charts import group_charts, with_values, worst_chart
+from lag.headlines import BEHIND, about_group, about_groups, is_read
 from lag.models import GroupSample
 from lag.rows import GroupRow, group_row, partition_rows
-from lag.sentences import BEHIND, Sentence, about_group, about_groups, is_read
 
 PAGE_ROWS = 50
 PARTITIONS_SHOWN = 200
@@ -35,7 +36,7 @@ GROUP_PARTS = {
     "charts": "lag/_charts.html",
     "partitions": "lag/_group_partitions.html",
 }
-GONE = Sentence("The cluster no longer has this group: what you see is what was seen last.", "warn")
+GONE = Headline("The cluster no longer has this group: what you see is what was seen last.", "warn")
 
 may_view = permission_required("lag.view_groupsample")
 
@@ -44,18 +45,18 @@ may_view = permission_required("lag.view_groupsample")
 @may_view
 def groups(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    part = lookups.part_of(request, LIST_PARTS)
+    part = selectors.part_of(request, LIST_PARTS)
     everyone = GroupSample.objects.newest().without_partitions()
     wanted = GroupFilter(request.GET, queryset=everyone)
     ranked = list(GroupFilter({}, queryset=everyone).qs)
-    fresh = lookups.freshness(ranked[0].sampled_at if ranked else None, now=now)
+    fresh = selectors.freshness(ranked[0].sampled_at if ranked else None, now=now)
     state = request.GET.get("status") or ALL
     context: dict[str, Any] = {
         "filter": wanted,
         "fresh": fresh,
         "sentence": about_groups(ranked, stale_s=fresh.stale_s),
         "outage": _outage(ranked),
-        "known_at": lookups.last_known_at() if _outage(ranked) else None,
+        "known_at": selectors.last_known_at() if _outage(ranked) else None,
         "total": len(ranked),
         "states": _states(state, Counter(sample.status for sample in ranked)),
         "state": state,
@@ -69,9 +70,9 @@ def groups(request: HttpRequest) -> HttpResponse:
             context |= {"rows": _rows(shown, is_stale=fresh.is_stale, now=now)}
         if part != "rows":
             candidates = shown[: 2 * CHARTED_GROUPS]
-            rows = lookups.lag_rows([sample.group for sample in candidates], CHART_SPAN, now=now)
+            rows = selectors.lag_rows([sample.group for sample in candidates], CHART_SPAN, now=now)
             found = {name: rows[name] for name in with_values(rows)[:CHARTED_GROUPS]}
-            limits = lookups.limits(candidates)
+            limits = selectors.limits(candidates)
             context |= {"chart": worst_chart(found, limits, span=CHART_SPAN, now=now.timestamp())}
     return render(
         request, LIST_PARTS.get(part, "lag/groups.html"), context, status=status_of(request, wanted.problems)
@@ -82,7 +83,7 @@ def groups(request: HttpRequest) -> HttpResponse:
 @may_view
 def group(request: HttpRequest, name: str) -> HttpResponse:
     now = timezone.now()
-    part = lookups.part_of(request, GROUP_PARTS)
+    part = selectors.part_of(request, GROUP_PARTS)
     sample = GroupSample.objects.filter(group=name).order_by("-sampled_at").first()
     if sample is None:
         raise Http404(f"no consumer group {name!r} was ever seen")
@@ -99,8 +100,8 @@ def _charts(sample: GroupSample, wanted: str, now: datetime) -> dict[str, Any]:
         span = span_of(wanted)
     except WrongSpan as error:
         return {"problem": str(error)}
-    rows, statuses = lookups.group_rows(sample.group, span, now=now)
-    limit = lookups.limits([sample]).get(sample.group)
+    rows, statuses = selectors.group_rows(sample.group, span, now=now)
+    limit = selectors.limits([sample]).get(sample.group)
     charts = group_charts(
         sample.group, rows, statuses, limit=limit.value if limit else None, span=span, now=now.timestamp()
     )
@@ -110,11 +111,11 @@ def _charts(sample: GroupSample, wanted: str, now: datetime) -> dict[str, Any]:
 def _now_of(sample: GroupSample, now: datetime) -> dict[str, Any]:
     """What is known of the group now, or was known when it was seen last."""
     newest = GroupSample.objects.newest().values_list("sampled_at", flat=True).first()
-    fresh = lookups.freshness(newest, now=now)
+    fresh = selectors.freshness(newest, now=now)
     is_gone = newest is not None and sample.sampled_at < newest
-    read = lookups.last_read(sample)
+    read = selectors.last_read(sample)
     partitions = (read.partitions or []) if read else []
-    declared = lookups.declared_topics(part["topic"] for part in partitions)
+    declared = selectors.declared_topics(part["topic"] for part in partitions)
     shown = partition_rows(partitions, declared=declared)
     return {
         "row": _rows([sample], is_stale=fresh.is_stale or is_gone, now=now)[0],
@@ -128,14 +129,14 @@ def _now_of(sample: GroupSample, now: datetime) -> dict[str, Any]:
         "partitions": shown[:PARTITIONS_SHOWN],
         "partition_count": len(shown),
         "more": max(0, len(shown) - PARTITIONS_SHOWN),
-        "alerts": lookups.firing_alerts(sample.group),
+        "alerts": selectors.firing_alerts(sample.group),
     }
 
 
 def _rows(samples: Sequence[GroupSample], *, is_stale: bool, now: datetime) -> list[GroupRow]:
-    shown = [lookups.forgotten(sample) if is_stale else sample for sample in samples]
-    partitions, trends = lookups.partitions_of(samples), lookups.trends(samples, now=now)
-    limits, pipelines = lookups.limits(shown), lookups.pipelines()
+    shown = [selectors.forgotten(sample) if is_stale else sample for sample in samples]
+    partitions, trends = selectors.partitions_of(samples), selectors.trends(samples, now=now)
+    limits, pipelines = selectors.limits(shown), selectors.pipelines()
     return [
         group_row(
             sample,

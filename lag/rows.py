@@ -9,11 +9,11 @@ from typing import Literal
 
 from django.urls import reverse
 
-from gdsconsole.formats import byte_size
+from gdsconsole.text.formats import byte_size
 from lag.charts import highest, lowest, trend
-from lag.lookups import BROKERS_FINE_S, Limit
+from lag.headlines import P99_LIMIT_MS, CatchUp, catch_up, catch_up_of, is_idle, is_slow_now, slowest
 from lag.models import BrokerFigures, BrokerSample, GroupSample, Method, PartitionSample, Status
-from lag.sentences import P99_LIMIT_MS, CatchUp, catch_up, catch_up_of, is_idle, is_slow_now, slowest
+from lag.selectors import BROKERS_FINE_S, Limit
 
 FigureName = Literal[
     "bytes_in_per_s", "bytes_out_per_s", "messages_in_per_s", "produce_p99_ms", "fetch_p99_ms"

@@ -9,11 +9,11 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from gdsconsole.kafka.record_times import RecordTimes
+from gdsconsole.database.reporting import outages_logged
+from gdsconsole.kafka.browsing.record_times import RecordTimes
 from gdsconsole.pipelines.connection import kafka_settings
-from gdsconsole.telling import outages_logged
 from lag import services
-from lag.history import History
+from lag.sample_window import History
 from lag.ticks import tick
 
 logger = logging.getLogger(__name__)

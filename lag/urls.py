@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from gdsconsole import names  # noqa: F401  # it brings the converters
+from gdsconsole.web import converters  # noqa: F401  # registers them
 from lag import broker_views, group_views
 
 app_name = "lag"

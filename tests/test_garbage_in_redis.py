@@ -18,9 +18,9 @@ from django.test import Client
 from django.utils import timezone
 
 from gdsconsole import heartbeat
-from gdsconsole.kafka.idempotent import IdempotentProcessor, Place
-from gdsconsole.live import events, publish, shapes
-from gdsconsole.live.history import history
+from gdsconsole.kafka.consuming.idempotent import IdempotentProcessor, Place
+from gdsconsole.live import events, publish, schemas
+from gdsconsole.live.recent_values import history
 from gdsconsole.live.snapshots import latest_of
 from lag import tasks
 from lag.services import as_data
@@ -63,7 +63,7 @@ COMPARED = {name: {"count": 1, "names": [TOPIC]} for name in ("missing", "drift"
 @pytest.fixture
 def written(things: Any, redis_url: str, caplog: pytest.LogCaptureFixture) -> redis.Redis:  # noqa: F811
     """The client of a Redis that holds what a running console keeps there."""
-    shapes.told.__init__()  # type: ignore[misc]
+    schemas.told.__init__()  # type: ignore[misc]
     write()
     client = redis.Redis.from_url(redis_url)
     assert {event.encode() for event in map(events.newest_key, events.EVENT_TYPES)} <= set(keys(client))

@@ -100,8 +100,8 @@ def clients(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Client
         raise KafkaUnavailable("nowhere", "these tests have none")
 
     # Waiting for a cluster at each address would take minutes.
-    monkeypatch.setattr("gdsconsole.kafka.admin.metadata", away)
-    monkeypatch.setattr("gdsconsole.kafka.cluster.metadata", away)
+    monkeypatch.setattr("gdsconsole.kafka.cluster.admin_client.metadata", away)
+    monkeypatch.setattr("gdsconsole.kafka.cluster.metadata.metadata", away)
     sync_roles()
     seed.install_guide_definitions()
     pipelines.ensure(groups={"alerting": "gds-alerting"})

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from gdsconsole.moments import MomentField
+from gdsconsole.web.moments import MomentField
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,8 @@ from django.db.models import Count, Max, Q
 from django.http import HttpRequest
 from django.utils import timezone
 
-from topics import services
+from topics.alerting import services as alerting
+from topics.definitions import services as definitions
 from topics.models import OPEN_STATES, Alert, AlertEvent, AlertRule, TopicDefinition
 
 if TYPE_CHECKING:
@@ -75,14 +76,14 @@ class TopicDefinitionAdmin(DefinitionAdmin):
         return [*self.readonly_fields, *(["name"] if obj else [])]
 
     def save_model(self, request: HttpRequest, obj: TopicDefinition, form: Any, change: bool) -> None:
-        services.save_definition(definition=obj, **_by(request))
+        definitions.save_definition(definition=obj, **_by(request))
 
     def delete_model(self, request: HttpRequest, obj: TopicDefinition) -> None:
-        services.delete_definition(definition=obj, **_by(request))
+        definitions.delete_definition(definition=obj, **_by(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[TopicDefinition]) -> None:
         for definition in queryset:
-            services.delete_definition(definition=definition, **_by(request))
+            definitions.delete_definition(definition=definition, **_by(request))
 
 
 @admin.register(AlertRule)
@@ -125,14 +126,14 @@ class AlertRuleAdmin(RuleAdmin):
         )
 
     def save_model(self, request: HttpRequest, obj: AlertRule, form: Any, change: bool) -> None:
-        services.save_rule(rule=obj, **_by(request))
+        alerting.save_rule(rule=obj, **_by(request))
 
     def delete_model(self, request: HttpRequest, obj: AlertRule) -> None:
-        services.delete_rule(rule=obj, **_by(request))
+        alerting.delete_rule(rule=obj, **_by(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AlertRule]) -> None:
         for rule in queryset:
-            services.delete_rule(rule=rule, **_by(request))
+            alerting.delete_rule(rule=rule, **_by(request))
 
     @admin.display(description="open alerts", ordering="open_count")
     def open_alerts(self, rule: Any) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gdsconsole import formats
+from gdsconsole.text import formats
 
 WINDOW = timedelta(hours=1)
 # A record that says it is older, or that much ahead, was stamped by a broken clock too.

@@ -8,11 +8,12 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from gdsconsole.database.reporting import outages_logged
 from gdsconsole.kafka.errors import KafkaUnavailable
-from gdsconsole.telling import outages_logged
-from topics import services
-from topics.outbox import EventSender, sweep
-from topics.retention import forget_old
+from topics.alerting import services as alerting
+from topics.alerting.outbox import EventSender, sweep
+from topics.definitions import services as definitions
+from topics.warehouse.retention import forget_old
 
 LOG = logging.getLogger(__name__)
 FORGET_FOR_S = 20.0
@@ -25,8 +26,8 @@ def publish_alert_events() -> int:
     """Send what no pipeline sent, and close alerts whose rule no longer watches them."""
     now = timezone.now()
     with outages_logged(LOG, "no alert event is swept up"):
-        services.resolve_uncovered(now=now)
-        return sweep(sender=_sender, now=now, lease=services.LEASE)
+        alerting.resolve_uncovered(now=now)
+        return sweep(sender=_sender, now=now, lease=alerting.LEASE)
     return 0
 
 
@@ -34,7 +35,7 @@ def publish_alert_events() -> int:
 def watch_pipelines() -> None:
     """Raise and resolve the alerts of the pipelines themselves; an outage leaves them to the next tick."""
     with outages_logged(LOG, "pipelines are not judged"):
-        services.watch_pipelines(now=timezone.now())
+        alerting.watch_pipelines(now=timezone.now())
 
 
 @shared_task(name="topics.compare_topics", ignore_result=True, time_limit=60)
@@ -42,7 +43,7 @@ def compare_topics() -> None:
     """Tell pages how the declared topics stand; what can't be read grows old on them, and is unknown then."""
     try:
         with outages_logged(LOG, "topics are not compared"):
-            services.compare_topics()
+            definitions.compare_topics()
     except KafkaUnavailable as error:
         LOG.warning("topics are not compared: the cluster does not answer: %s", error)
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from gdsconsole.kafka.errors import InvalidMessage
-from gdsconsole.times import without_leap_second
+from gdsconsole.text.times import without_leap_second
 
 MAX_NAME = 200
 MAX_TAGS = 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from gdsconsole.formats import byte_size, duration
-from gdsconsole.kafka.topic_properties import LONG_MAX, lasts_for_ever
+from gdsconsole.kafka.cluster.topic_properties import LONG_MAX, lasts_for_ever
+from gdsconsole.text.formats import byte_size, duration
 
 
 class Unit(NamedTuple):

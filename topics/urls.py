@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from django.urls import path
 
-from gdsconsole import names  # noqa: F401  # it brings the converters
-from topics import alert_views, message_views, views
+from gdsconsole.web import converters  # noqa: F401  # registers them
+from topics.alerting import views as alert_views
+from topics.definitions import views as topic_views
+from topics.messages import views as message_views
 
 app_name = "topics"
 urlpatterns = [
@@ -13,8 +15,8 @@ urlpatterns = [
     path("alerts/<int:pk>/", alert_views.alert, name="alert"),
     path("alerts/<int:pk>/story/", alert_views.alert_story, name="alert-story"),
     path("rules/", alert_views.rules, name="rules"),
-    path("topics/", views.topics, name="topics"),
-    path("topics/<name:name>/", views.topic, name="topic"),
+    path("topics/", topic_views.topics, name="topics"),
+    path("topics/<name:name>/", topic_views.topic, name="topic"),
     path("topics/<name:name>/messages/", message_views.messages, name="messages"),
     path("topics/<name:name>/messages/<int:partition>/<int:offset>/", message_views.message, name="message"),
     path(

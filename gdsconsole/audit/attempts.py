@@ -17,7 +17,7 @@ from django.db.models import F, Q
 
 from gdsconsole.audit.models import AuditEntry, Outcome, RefusalCount
 from gdsconsole.audit.services import line, record
-from gdsconsole.short_waits import waiting_at_most
+from gdsconsole.database.busy_timeout import waiting_at_most
 
 log = logging.getLogger(__name__)
 

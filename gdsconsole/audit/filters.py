@@ -9,8 +9,8 @@ import django_filters
 from django.db.models import Q, QuerySet
 
 from gdsconsole.audit.models import ACCESS, AuditEntry, Outcome
-from gdsconsole.filter_problems import problems_of
-from gdsconsole.moments import MomentFilter
+from gdsconsole.web.filters import problems_of
+from gdsconsole.web.moments import MomentFilter
 
 # What is acted upon: the first part of an action, its name on pages and its icon.
 AREAS: Mapping[str, tuple[str, str]] = {

@@ -7,8 +7,8 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from gdsconsole.audit import attempts, services, watching
-from gdsconsole.telling import outages_logged
+from gdsconsole.audit import attempts, services, verification_status
+from gdsconsole.database.reporting import outages_logged
 
 log = logging.getLogger(__name__)
 
@@ -30,4 +30,4 @@ def anchor() -> None:
 def verify() -> None:
     """The page tells what this found."""
     with outages_logged(log, "the audit log is verified at the next tick"):
-        watching.watch(now=timezone.now())
+        verification_status.watch(now=timezone.now())

@@ -12,10 +12,10 @@ from django.views.decorators.http import require_safe
 
 from gdsconsole.audit.filters import AREAS, filtered
 from gdsconsole.audit.models import ACCESS, READ, READ_ACCESS, AuditEntry, Outcome
-from gdsconsole.audit.reading import headline, rows_of, slice_of
-from gdsconsole.audit.watching import checked
-from gdsconsole.filter_problems import status_of
-from gdsconsole.permissions import permission_required
+from gdsconsole.audit.selectors import headline, rows_of, slice_of
+from gdsconsole.audit.verification_status import checked
+from gdsconsole.web.filters import status_of
+from gdsconsole.web.permissions import permission_required
 
 PAGE_ROWS = 50
 SPANS = (("1h", "Last hour"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"), ("30d", "Last 30 days"))

@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gdsconsole.addresses import hidden_in, without_password
 from gdsconsole.devstack.errors import CannotStart
+from gdsconsole.service_addresses import hidden_in, without_password
 
 KAFKA_VERSION = "4.3.1"
 LOCK_FILE = Path(__file__).with_name("jars.lock")

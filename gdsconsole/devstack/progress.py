@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from gdsconsole.visible import visible
+from gdsconsole.text.visible import visible
 
 STILL_EVERY_S = 5.0
 

@@ -11,12 +11,12 @@ from django.conf import settings
 from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
 
-from gdsconsole.live.authority import Grant, grant_of
+from gdsconsole.database.outages import outage_of
+from gdsconsole.live.authorization import Grant, grant_of
 from gdsconsole.live.hub import TOO_MANY, Hub, current_hub
 from gdsconsole.live.limits import MOST_BYTES_IN
 from gdsconsole.live.origin import header_map, is_same_origin
 from gdsconsole.live.sockets import Socket
-from gdsconsole.outages import outage_of
 
 STUCK_S = 30.0
 TRY_LATER = 1013

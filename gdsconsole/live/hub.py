@@ -23,13 +23,13 @@ from django.conf import settings
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from gdsconsole.addresses import without_password
-from gdsconsole.live import events, shapes
-from gdsconsole.live.authority import Grant, grant_of
+from gdsconsole.database.outages import Cause, outage_of
+from gdsconsole.live import events, schemas
+from gdsconsole.live.authorization import Grant, grant_of
 from gdsconsole.live.frames import OutFrame, visible
 from gdsconsole.live.publish import Event, Frame
 from gdsconsole.live.sockets import Socket
-from gdsconsole.outages import Cause, outage_of
+from gdsconsole.service_addresses import without_password
 
 logger = logging.getLogger(__name__)
 
@@ -286,10 +286,10 @@ class Hub:
         for event in frame.events:
             try:
                 if event.type in events.EVENT_TYPES:
-                    shapes.check(event.type, msgspec.json.decode(event.data))
+                    schemas.check(event.type, msgspec.json.decode(event.data))
                 found.append(event)
-            except (shapes.Unreadable, msgspec.DecodeError, RecursionError) as error:
-                shapes.told.unreadable(f"{place} {event.type}", error)
+            except (schemas.Unreadable, msgspec.DecodeError, RecursionError) as error:
+                schemas.told.unreadable(f"{place} {event.type}", error)
         now = self._wall()
         is_odd = abs(frame.at - now) > CLOCKS_APART_S
         self.take(msgspec.structs.replace(frame, events=found, at=now if is_odd else frame.at))

@@ -25,8 +25,8 @@ from django.conf import settings
 from django.db import transaction
 from redis.client import Pipeline
 
-from gdsconsole.addresses import without_password
 from gdsconsole.live import events
+from gdsconsole.service_addresses import without_password
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from django.conf import settings
 
-from gdsconsole.live import events, shapes
+from gdsconsole.live import events, schemas
 
 Snapshot = dict[str, dict[str, Any]]
 
@@ -41,19 +41,19 @@ def latest_of(event_types: Sequence[str]) -> dict[str, Snapshot | None]:
 def _read(event_type: str, answer: dict[bytes, bytes] | Exception) -> Snapshot | None:
     place = events.newest_key(event_type)
     if isinstance(answer, Exception):
-        shapes.told.unreadable(place, answer)
+        schemas.told.unreadable(place, answer)
         return None
     found: Snapshot = {}
     wrong: list[str] = []
     for key, value in answer.items():
         try:
-            found[key.decode()] = shapes.kept(event_type, value)
-        except (shapes.Unreadable, UnicodeDecodeError) as error:
+            found[key.decode()] = schemas.kept(event_type, value)
+        except (schemas.Unreadable, UnicodeDecodeError) as error:
             wrong.append(f"{key[:80]!r}: {error}")
     if wrong:
-        shapes.told.unreadable(place, f"{len(wrong)} of {len(answer)} values, such as {wrong[0]}")
+        schemas.told.unreadable(place, f"{len(wrong)} of {len(answer)} values, such as {wrong[0]}")
     else:
-        shapes.told.readable(place)
+        schemas.told.readable(place)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from gdsconsole.live.authority import Grant
+from gdsconsole.live.authorization import Grant
 from gdsconsole.live.frames import OutFrame
 
 QUEUED_FRAMES = 8

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from gdsconsole.kafka.errors import KafkaUnavailable
-from gdsconsole.pipelines import halts, services, skipping
-from gdsconsole.pipelines.halts import Decision
+from gdsconsole.pipelines import services
+from gdsconsole.pipelines.halts import services as halts
+from gdsconsole.pipelines.halts import skipping
+from gdsconsole.pipelines.halts.services import Decision
+from gdsconsole.pipelines.halts.skipping import Stand
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline
-from gdsconsole.pipelines.skipping import Stand
 
 
 class Consequence(TypedDict):

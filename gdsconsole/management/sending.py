@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from gdsconsole.kafka.clients import Producer
 from gdsconsole.kafka.errors import FencedError, InvalidMessage
-from gdsconsole.kafka.producing import KEY_STRATEGIES, KeyStrategy, OutgoingRecord, Sender, SendStalled
-from gdsconsole.kafka.transactions import TransactionAborted, TransactionOutcomeUnknown, transaction
+from gdsconsole.kafka.producing.sender import KEY_STRATEGIES, KeyStrategy, OutgoingRecord, Sender, SendStalled
+from gdsconsole.kafka.producing.transactions import TransactionAborted, TransactionOutcomeUnknown, transaction
 from gdsconsole.management.interruption import Interrupted
 from gdsconsole.management.lines import MAX_LINE_BYTES, Line
 from topics.telemetry import DECODE_ERRORS, METRIC_DECODER, Metric, decode_metric

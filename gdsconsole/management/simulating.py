@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from gdsconsole.kafka.clients import Producer
-from gdsconsole.kafka.producing import OutgoingRecord, Sender
+from gdsconsole.kafka.producing.sender import OutgoingRecord, Sender
 from gdsconsole.management.pacing import Pace
 from topics.telemetry import DECODE_ERRORS, METRIC_DECODER
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from gdsconsole.people import links, reading, services
+from gdsconsole.people import links, selectors, services
 from gdsconsole.people.forms import NewPasswordForm, OwnPasswordForm
 from gdsconsole.people.powers import powers_of
 from gdsconsole.people.sessions import limits
@@ -52,7 +52,7 @@ def end_session(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def end_others(request: HttpRequest) -> HttpResponse:
     user, now = _user(request), timezone.now()
-    rows = reading.sessions_of(user, current_key=request.session.session_key, now=now)
+    rows = selectors.sessions_of(user, current_key=request.session.session_key, now=now)
     ended = services.end_own_sessions(
         user=user, ids=[row.session.pk for row in rows if not row.is_current], now=now
     )
@@ -93,13 +93,13 @@ def set_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
 
 def _page(request: HttpRequest, form: OwnPasswordForm) -> HttpResponse:
     user = _user(request)
-    rows = reading.sessions_of(user, current_key=request.session.session_key, now=timezone.now())
+    rows = selectors.sessions_of(user, current_key=request.session.session_key, now=timezone.now())
     held = set(user.groups.values_list("pk", flat=True))
     context: dict[str, Any] = {
         "form": form,
         "sessions": rows,
         "others": sum(not row.is_current for row in rows),
-        "roles": [role for role in reading.roles(giver=powers_of(user)) if role.group.pk in held],
+        "roles": [role for role in selectors.roles(giver=powers_of(user)) if role.group.pk in held],
         "idle_s": limits().idle.total_seconds(),
         "most_s": limits().most.total_seconds(),
     }

@@ -11,10 +11,10 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
-from gdsconsole.client_address import network_of
 from gdsconsole.people import lockout_rules as rules
 from gdsconsole.people.lockout_rules import Count, Locked
 from gdsconsole.people.models import Attempts
+from gdsconsole.web.client_address import network_of
 
 Scope = Attempts.Scope
 # Where a request keeps what was decided about its attempt.

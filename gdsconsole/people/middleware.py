@@ -7,9 +7,9 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from gdsconsole.client_address import client_address
 from gdsconsole.people.lifetime import is_use
 from gdsconsole.people.sessions import Origin, SessionStore
+from gdsconsole.web.client_address import client_address
 
 
 class Sessions(SessionMiddleware):

@@ -13,11 +13,11 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from gdsconsole.people import reading, services
 from gdsconsole.people import roles as own_roles
+from gdsconsole.people import selectors, services
 from gdsconsole.people.models import MANAGE
 from gdsconsole.people.powers import Actor, NotYours, Powers, actor_of
-from gdsconsole.permissions import permission_required
+from gdsconsole.web.permissions import permission_required
 
 may_manage = permission_required(MANAGE)
 _form_methods = require_http_methods(["GET", "HEAD", "POST"])
@@ -37,7 +37,7 @@ class RoleForm(forms.Form):
 @may_manage
 def roles(request: HttpRequest) -> HttpResponse:
     actor = _actor(request)
-    found = reading.roles(giver=actor.powers)
+    found = selectors.roles(giver=actor.powers)
     own = {role.group.pk for role in found if own_roles.may_change(actor, role.group)}
     return render(request, "people/roles.html", {"roles": found, "own": own})
 

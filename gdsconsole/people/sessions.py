@@ -20,11 +20,11 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from gdsconsole.database.busy_timeout import waiting_at_most
 from gdsconsole.live.events import ACCESS_CHANGED
 from gdsconsole.live.publish import publish_on_commit
 from gdsconsole.people.lifetime import Limits, is_over, seen_every
 from gdsconsole.people.models import Session
-from gdsconsole.short_waits import waiting_at_most
 
 log = logging.getLogger(__name__)
 

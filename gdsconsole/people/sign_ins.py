@@ -15,8 +15,8 @@ from django.utils import timezone
 from gdsconsole.audit.actors import NOBODY
 from gdsconsole.audit.attempts import Kin, record_refusal
 from gdsconsole.audit.services import record
-from gdsconsole.client_address import client_address
 from gdsconsole.people import lockout
+from gdsconsole.web.client_address import client_address
 
 SIGN_IN, SIGN_IN_FAILED, SIGN_OUT = "access.sign-in", "access.sign-in-failed", "access.sign-out"
 

@@ -14,10 +14,10 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
 
-from gdsconsole import formats
-from gdsconsole.client_address import client_address
 from gdsconsole.people import lockout
 from gdsconsole.people.lockout_rules import Locked
+from gdsconsole.text import formats
+from gdsconsole.web.client_address import client_address
 
 
 class GuardedBackend(ModelBackend):

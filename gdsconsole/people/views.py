@@ -16,13 +16,13 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from gdsconsole.audit.models import READ_ACCESS, AuditEntry
-from gdsconsole.filter_problems import status_of
-from gdsconsole.people import links, reading, services
+from gdsconsole.people import links, selectors, services
 from gdsconsole.people.forms import AccountForm, NewUserForm, ReasonForm
 from gdsconsole.people.models import MANAGE
 from gdsconsole.people.powers import Actor, NotYours, actor_of, powers_of
-from gdsconsole.people.reading import PeopleFilter
-from gdsconsole.permissions import permission_required
+from gdsconsole.people.selectors import PeopleFilter
+from gdsconsole.web.filters import status_of
+from gdsconsole.web.permissions import permission_required
 
 PAGE_ROWS = 50
 ACTS_SHOWN = 8
@@ -34,20 +34,20 @@ may_manage = permission_required(MANAGE)
 @require_safe
 @may_manage
 def people(request: HttpRequest) -> HttpResponse:
-    everybody = reading.people(now=timezone.now())
+    everybody = selectors.people(now=timezone.now())
     wanted = PeopleFilter(request.GET, queryset=everybody)
     context: dict[str, Any] = {
         "problems": wanted.problems,
-        "headline": reading.headline(list(everybody)),
-        "states": reading.STATES,
-        "roles": [*[role.group.name for role in reading.roles(giver=_actor(request).powers)], "superuser"],
+        "headline": selectors.headline(list(everybody)),
+        "states": selectors.STATES,
+        "roles": [*[role.group.name for role in selectors.roles(giver=_actor(request).powers)], "superuser"],
         "is_narrowed": any(value for name, value in request.GET.items() if name in wanted.filters),
     }
     if not wanted.problems:
         page = Paginator(wanted.qs, PAGE_ROWS).get_page(request.GET.get("page"))
         context |= {
             "page": page,
-            "rows": [{"user": user, "state": reading.state_of(user)} for user in page.object_list],
+            "rows": [{"user": user, "state": selectors.state_of(user)} for user in page.object_list],
         }
     template = "people/_rows.html" if request.htmx else "people/list.html"  # type: ignore[attr-defined]
     return render(request, template, context, status=status_of(request, wanted.problems))
@@ -190,7 +190,7 @@ def _link_page(request: HttpRequest, actor: Actor, user: User, *, is_new: bool) 
 
 def _person_page(request: HttpRequest, pk: int, form: AccountForm | None = None) -> HttpResponse:
     now, actor = timezone.now(), _actor(request)
-    user = reading.people(now=now).filter(pk=pk).first()
+    user = selectors.people(now=now).filter(pk=pk).first()
     if user is None:
         raise Http404(f"no user number {pk}")
     chosen = form or AccountForm(
@@ -204,15 +204,15 @@ def _person_page(request: HttpRequest, pk: int, form: AccountForm | None = None)
     acts = AuditEntry.objects.visible_to(request.user).filter(actor=user.get_username())
     context = {
         "person": user,
-        "state": reading.state_of(user),
+        "state": selectors.state_of(user),
         "form": chosen,
         "problems": chosen.problems if form else [],
         "roles": _choices(actor, chosen),
         "is_self": user.pk == actor.user_id,
         "may_change": covered,
         "own_permissions": user.user_permissions.count(),
-        "sessions": reading.sessions_of(user, current_key=request.session.session_key, now=now),
-        "locks": reading.locks(user, now=now),
+        "sessions": selectors.sessions_of(user, current_key=request.session.session_key, now=now),
+        "locks": selectors.locks(user, now=now),
         "acts": acts.order_by("-number")[:ACTS_SHOWN],
         "may_read_access": request.user.has_perm(READ_ACCESS),
     }
@@ -229,7 +229,7 @@ def _choices(actor: Actor, form: AccountForm) -> list[dict[str, Any]]:
             "is_chosen": str(role.group.pk) in chosen,
             "is_held": str(role.group.pk) in held,
         }
-        for role in reading.roles(giver=actor.powers)
+        for role in selectors.roles(giver=actor.powers)
     ]
 
 

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from django.conf import settings
 
-from gdsconsole.pipelines import placing
+from gdsconsole.pipelines import placement
 from gdsconsole.pipelines.leases import has_lapsed, is_dead
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
-from gdsconsole.pipelines.placing import Slot
+from gdsconsole.pipelines.placement import Slot
 from gdsconsole.workers import marks
 
 # Of the tasks that run copies.
@@ -28,7 +28,7 @@ def place(*, names: Container[str], processes: int | None, now: datetime) -> lis
     `names` are the pipelines that can be started, `processes` how many workers have; None is unknown.
     """
     held = _held(now)
-    placed = placing.place(
+    placed = placement.place(
         wanted={name: copies for name, copies in _wanted().items() if name in names},
         held=held,
         movable=[slot for slot, worker in held.items() if worker],
@@ -44,7 +44,7 @@ def shortfall(*, name: str, processes: int | None, now: datetime) -> str:
     """In words, that a pipeline can't have all the copies it wants; "" where it can, or nobody knows."""
     wanted = _wanted()
     by_hand = [slot for slot, worker in _held(now).items() if not worker]
-    short = placing.shortage(wanted=wanted, processes=processes, by_hand=by_hand)
+    short = placement.shortage(wanted=wanted, processes=processes, by_hand=by_hand)
     if processes is None or name not in short:
         return ""
     return f"{short[name]} of {wanted[name]} copies can run: {_told(processes, processes)}"

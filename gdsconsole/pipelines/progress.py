@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from gdsconsole.kafka.errors import FencedError
-from gdsconsole.kafka.steps import PartitionId
+from gdsconsole.kafka.step import PartitionId
 from gdsconsole.pipelines.models import PartitionProgress
 
 _TABLE = PartitionProgress._meta.db_table

@@ -11,8 +11,9 @@ from django.db.models import QuerySet
 
 from gdsconsole.audit import services as audit
 from gdsconsole.live.snapshots import latest
-from gdsconsole.pipelines import capacity, halts
-from gdsconsole.pipelines.halts import HaltRow
+from gdsconsole.pipelines import capacity
+from gdsconsole.pipelines.halts import services as halts
+from gdsconsole.pipelines.halts.services import HaltRow
 from gdsconsole.pipelines.leases import has_lapsed
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline, PipelineCopy
 

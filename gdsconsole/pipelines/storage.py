@@ -11,11 +11,11 @@ from typing import Any
 import redis
 from django.db import DatabaseError, InterfaceError, connection
 
+from gdsconsole.database.outages import outage_of
+from gdsconsole.database.timeouts import patience
+from gdsconsole.kafka.consuming.retries import Failure
 from gdsconsole.kafka.errors import FailureKind, TransientError, classify
-from gdsconsole.kafka.failures import Failure
-from gdsconsole.kafka.steps import Batch, PartitionId, Step
-from gdsconsole.outages import outage_of
-from gdsconsole.patience import patience
+from gdsconsole.kafka.step import Batch, PartitionId, Step
 from gdsconsole.pipelines.models import PartitionFailure
 
 

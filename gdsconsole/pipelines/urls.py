@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from django.urls import path
 
-from gdsconsole.pipelines import halt_views, views
+from gdsconsole.pipelines import views
+from gdsconsole.pipelines.halts import views as halt_views
 
 app_name = "pipelines"
 urlpatterns = [

@@ -12,10 +12,10 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from gdsconsole.permissions import permission_required
-from gdsconsole.pipelines import capacity, reading, services, verdicts
+from gdsconsole.pipelines import capacity, selectors, services, status
 from gdsconsole.pipelines.models import Pipeline
-from gdsconsole.pipelines.reading import PipelineView
+from gdsconsole.pipelines.selectors import PipelineView
+from gdsconsole.web.permissions import permission_required
 
 may_view = permission_required("pipelines.view_pipeline")
 may_control = permission_required("pipelines.control_pipeline")
@@ -28,7 +28,7 @@ class ScaleForm(forms.Form):
 @require_safe
 @may_view
 def pipelines(request: HttpRequest) -> HttpResponse:
-    views = reading.read(now=timezone.now())
+    views = selectors.read(now=timezone.now())
     context: dict[str, Any] = {
         "pipelines": views,
         "headline": headline(views),
@@ -40,7 +40,7 @@ def pipelines(request: HttpRequest) -> HttpResponse:
 
 def headline(views: Sequence[PipelineView]) -> str:
     """The page's answer in one sentence, worst first."""
-    return verdicts.headline(
+    return status.headline(
         [(view.name, "abandoned" if view.is_abandoned else view.state, view.verdict) for view in views],
         short=[
             f"{view.name} has {view.running} of {view.wanted_copies} copies: {view.short}"

@@ -14,10 +14,10 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join, json_script
 from django.utils.safestring import SafeString
 
-from gdsconsole import formats, names
-from gdsconsole.content import PREVIEW_BYTES, VIEWS, preview
-from gdsconsole.times import from_millis, likely_unit
-from gdsconsole.visible import LAYOUT, Visible, visible
+from gdsconsole.text import formats, names
+from gdsconsole.text.content import PREVIEW_BYTES, VIEWS, preview
+from gdsconsole.text.times import from_millis, likely_unit
+from gdsconsole.text.visible import LAYOUT, Visible, visible
 
 register = template.Library()
 

@@ -9,10 +9,10 @@ from typing import Any
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.live.publish import publish
-from lag.brokers import Before, ClusterReading, offline_of, read_brokers
+from lag.broker_sampler import Before, ClusterReading, offline_of, read_brokers
 from lag.models import MAX_REASON, BrokerFigures, BrokerSample
+from topics.alerting.services import Measurement, record_measurements, resolve_series
 from topics.models import Alert, Source
-from topics.services import Measurement, record_measurements, resolve_series
 
 LATENCY = "request_latency_p99_ms"
 # The sample before is no use for rates, nor its addresses, after this.

@@ -9,19 +9,19 @@ from typing import Any
 
 from django.db import DataError
 
+from gdsconsole.kafka.browsing.record_times import RecordTimes
+from gdsconsole.kafka.cluster.groups import UNKNOWN_STATE
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable
-from gdsconsole.kafka.groups import UNKNOWN_STATE
-from gdsconsole.kafka.record_times import RecordTimes
 from gdsconsole.live.publish import publish
 from gdsconsole.live.snapshots import latest
-from lag.evaluate import GroupVerdict, judge_group, unread
-from lag.history import History
+from lag.evaluation import GroupVerdict, judge_group, unread
+from lag.group_readings import GroupReading, PartitionReading, Snapshot, TopicEnd
+from lag.group_sampler import take_snapshot
 from lag.models import MAX_REASON, GroupSample, PartitionSample, Status
-from lag.readings import GroupReading, PartitionReading, Snapshot, TopicEnd
-from lag.snapshot import take_snapshot
+from lag.sample_window import History
+from topics.alerting.services import Measurement, record_measurements, resolve_series
 from topics.models import Alert, Source, TopicDefinition
-from topics.services import Measurement, record_measurements, resolve_series
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-// Numbers, sizes and times as text: the same rules as gdsconsole/formats.py, which explains them.
+// Numbers, sizes and times as text: the same rules as gdsconsole/text/formats.py, which explains them.
 // null and undefined are values nobody knows: "unknown", never zero.
 export const UNKNOWN = "unknown";
 const THOUSANDS = ["", " k", " M", " G", " T", " P"];

@@ -1,5 +1,5 @@
 // Ctrl-K: go to any page or thing, or do something. The navigation's pages and the browser's own actions are known
-// here; everything else with a name the console finds (gdsconsole/search.py), for those who may see it.
+// here; everything else with a name the console finds (gdsconsole/assembly/shell/search.py), for those who may see it.
 import { element, icon } from "./dom.js";
 
 const dialog = document.getElementById("palette");

@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection, transaction
 from gdsconsole.audit import anchors, chain, keys, triggers
 from gdsconsole.audit.models import AuditEntry, AuditHead
 from gdsconsole.audit.services import record
-from gdsconsole.audit.verifying import Verdict, verify
+from gdsconsole.audit.verification import Verdict, verify
 
 COLUMNS = (
     "number, at, actor, action, sentence, target, target_url, reason, outcome, details, previous, digest, key"

@@ -17,14 +17,16 @@ from dlq import services as dlq
 from dlq.models import DeadLetter
 from gdsconsole.audit import services as audit
 from gdsconsole.audit.models import AuditEntry
-from gdsconsole.audit.verifying import verify
+from gdsconsole.audit.verification import verify
 from gdsconsole.pipelines import services as pipelines
 from gdsconsole.pipelines.models import Pipeline
 from tests.factories import by, make_dead_letter
 from tests.topics.making import START, make_alert_rule
-from topics import seed, services
+from topics import seed
+from topics.alerting import services as alerts
+from topics.alerting.services import Measurement
+from topics.definitions import services as definitions
 from topics.models import Alert, AlertRule, TopicDefinition
-from topics.services import Measurement
 
 pytestmark = pytest.mark.django_db
 
@@ -88,15 +90,15 @@ def test_an_entry_that_cannot_be_written_undoes_the_deed(alerting: None, monkeyp
 @pytest.fixture
 def alert() -> Alert:
     make_alert_rule(name="Lag", source="lag", metric_name="consumer_lag", threshold=10)
-    services.record_measurements([Measurement("lag", "consumer_lag", {"group": "g"}, 11, START)], now=START)
+    alerts.record_measurements([Measurement("lag", "consumer_lag", {"group": "g"}, 11, START)], now=START)
     return Alert.objects.get()
 
 
 def test_an_acknowledgement(alert: Alert):
     user = User.objects.create_user("operator")
-    services.acknowledge_alert(alert=alert, actor=user, now=NOW, note="disk ordered")
-    with pytest.raises(services.NotAcknowledgeable):
-        services.acknowledge_alert(alert=alert, actor=user, now=NOW)
+    alerts.acknowledge_alert(alert=alert, actor=user, now=NOW, note="disk ordered")
+    with pytest.raises(alerts.NotAcknowledgeable):
+        alerts.acknowledge_alert(alert=alert, actor=user, now=NOW)
     assert told("alert") == [f"operator acknowledged alert {alert.pk}: consumer_lag 11 > 10 on g"]
     assert (newest().reason, newest().target_url) == ("disk ordered", f"/alerts/{alert.pk}/")
 
@@ -169,7 +171,7 @@ def test_definitions_in_the_admin(admin: Client):
 
 def test_imported_definitions(tmp_path: Any):
     seed.install_guide_definitions()
-    exported = services.export_topics()
+    exported = definitions.export_topics()
     exported["topics"][0]["owner"] = "dba"
     file = tmp_path / "topics.json"
     file.write_text(json.dumps(exported))

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from gdsconsole.audit import triggers
 from gdsconsole.audit.models import AuditEntry, AuditHead
-from gdsconsole.audit.verifying import verify
+from gdsconsole.audit.verification import verify
 from tests.audit.making import make_entry
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -14,7 +14,7 @@ from gdsconsole.audit import attempts, chain, keys, services
 from gdsconsole.audit.attempts import REFUSED_IN_ALL, REFUSED_OF_ONE, Kin, record_refusal
 from gdsconsole.audit.models import AuditEntry, AuditHead, Outcome, RefusalCount
 from gdsconsole.audit.services import record
-from gdsconsole.audit.verifying import verify
+from gdsconsole.audit.verification import verify
 from tests.audit.making import NOW, make_entry
 
 pytestmark = pytest.mark.django_db

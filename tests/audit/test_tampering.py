@@ -12,7 +12,7 @@ import pytest
 
 from gdsconsole.audit import anchors, keys, services
 from gdsconsole.audit.models import AuditEntry, AuditHead
-from gdsconsole.audit.verifying import verify
+from gdsconsole.audit.verification import verify
 from tests.audit.making import (
     COLUMNS,
     NOW,

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 
 from gdsconsole.audit import services, triggers
 from gdsconsole.audit.models import AuditEntry
-from gdsconsole.audit.verifying import verify
+from gdsconsole.audit.verification import verify
 from tests.audit.making import COLUMNS, NOW, ROW, drop_trigger, make_chain, refuses, run, told
 
 pytestmark = pytest.mark.django_db

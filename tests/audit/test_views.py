@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from gdsconsole.audit.models import AuditEntry, Outcome
-from gdsconsole.audit.reading import headline_of, rows_of, slice_of
+from gdsconsole.audit.selectors import headline_of, rows_of, slice_of
 from tests.audit.making import make_entry, tamper
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from tests.assembly.overview.stored import Published
 from tests.browser import pages
-from tests.overview.stored import Published
 
 if TYPE_CHECKING:
     pass

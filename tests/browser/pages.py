@@ -17,16 +17,16 @@ from django.utils import timezone
 
 from dlq import services as letters
 from gdsconsole.access import sync_roles
-from gdsconsole.catalog import CATALOG
-from gdsconsole.context import ENTRIES
-from gdsconsole.kafka.halts import Decision, PartitionHalt
-from gdsconsole.kafka.steps import PartitionId
+from gdsconsole.assembly.pipeline_catalog import CATALOG
+from gdsconsole.assembly.shell.context import ENTRIES
+from gdsconsole.kafka.consuming.halts import Decision, PartitionHalt
+from gdsconsole.kafka.step import PartitionId
 from gdsconsole.people.links import make_link
 from gdsconsole.people.powers import command
 from gdsconsole.pipelines import services as pipelines
-from gdsconsole.pipelines.halt_store import StoredHalts
+from gdsconsole.pipelines.halts.store import StoredHalts
+from tests.assembly.overview.stored import Published, fire, make_rule, run_copy
 from tests.factories import make_broker_sample, make_dead_letter, make_group_sample, partition_sample
-from tests.overview.stored import Published, fire, make_rule, run_copy
 from topics.seed import install_guide_definitions
 
 

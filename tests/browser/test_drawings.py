@@ -9,9 +9,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from tests.assembly.overview.stored import Published
 from tests.browser import pages
 from tests.browser.driving import open_live, opened_as
-from tests.overview.stored import Published
 from topics.models import TopicDefinition
 
 if TYPE_CHECKING:

@@ -17,12 +17,13 @@ from django.utils import timezone
 
 from dlq import services as letters
 from dlq.models import pack_headers
+from gdsconsole.assembly.pipeline_catalog import CATALOG
 from gdsconsole.audit import services as audit
-from gdsconsole.catalog import CATALOG
-from gdsconsole.kafka.cluster import Partition
-from gdsconsole.kafka.record_scan import Bounds, Found, Scan
+from gdsconsole.kafka.browsing.record_scan import Bounds, Found, Scan
+from gdsconsole.kafka.cluster.metadata import Partition
 from gdsconsole.pipelines import services as pipelines
 from gdsconsole.pipelines.models import PipelineCopy
+from tests.assembly.overview.stored import Published, fire, make_rule, run_copy
 from tests.browser import pages
 from tests.factories import (
     broker_figures,
@@ -32,12 +33,11 @@ from tests.factories import (
     make_record,
     partition_sample,
 )
-from tests.overview.stored import Published, fire, make_rule, run_copy
 from tests.topics.conftest import live_topic
-from topics.messages import Looked, One
+from topics.alerting.evidence_reader import Story
+from topics.messages.search import Looked, One
 from topics.models import Alert, TopicDefinition
 from topics.seed import install_guide_definitions
-from topics.story import Story
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -128,8 +128,8 @@ def make_letter(now: datetime) -> Any:
 
 def stand_for_kafka(patch: pytest.MonkeyPatch) -> None:
     """A topic of that name with records, as the pages would read it."""
-    from gdsconsole.kafka.topic_admin import LiveTopics
-    from topics.reading import Reading
+    from gdsconsole.kafka.cluster.topic_admin import LiveTopics
+    from topics.definitions.cluster_cache import Reading
 
     line = Found(0, 2**62, 2**62, long("key", 400).encode(), long("value", 1000).encode(), 2**40, 300)
     scan = Scan([line, line], 2, 0.1, {0: 2**62}, None)
@@ -138,13 +138,13 @@ def stand_for_kafka(patch: pytest.MonkeyPatch) -> None:
         topic=TOPIC, offset=2**62, key=long("key", 300).encode(), value=long("value", 3000).encode()
     )
     headers = [(HEADER, long("value", 400).encode()), ("bytes", b"\xff" * 300)]
-    patch.setattr("topics.message_views.look", lambda wanted: looked)
-    patch.setattr("topics.message_views.read_one", lambda *_: One(record, headers, 2**62 - 1, 2**62 + 1))
+    patch.setattr("topics.messages.views.look", lambda wanted: looked)
+    patch.setattr("topics.messages.views.read_one", lambda *_: One(record, headers, 2**62 - 1, 2**62 + 1))
     shown = {"key": long("key", 300), "value": record.value(), "written_ms": 2**62}
     other = {"metric_name": METRIC, "values": [1.0, 2.0], "newest": 2.0, "style": "short", "symbol": "x" * 20}
     chart = {"times": [1.0, 2.0], "series": [{"label": METRIC, "values": [1.0, 2.0]}], "legend": True}
     story = Story(chart, "note", shown, [other | {"has_moved": True, "verdict": "moved with it"}])
-    patch.setattr("topics.alert_views.read_story", lambda alert, live: story)
+    patch.setattr("topics.alerting.views.read_story", lambda alert, live: story)
 
     def cluster_now() -> Reading:
         definition = TopicDefinition.objects.get(name=TOPIC)
@@ -152,7 +152,7 @@ def stand_for_kafka(patch: pytest.MonkeyPatch) -> None:
         undeclared = frozenset({TOPIC, long("undeclared", 249), long("another", 249)})
         return Reading(LiveTopics("cluster", 3, {TOPIC: topic}, undeclared))
 
-    patch.setattr("topics.views.cluster_now", cluster_now)
+    patch.setattr("topics.definitions.views.cluster_now", cluster_now)
     parts = {TOPIC: tuple(Partition(TOPIC, number, 1, (1, 2, 3), (1,)) for number in range(0, 60, 2))}
     cluster = SimpleNamespace(brokers={}, partitions=parts[TOPIC])
     patch.setattr("lag.broker_views.read_cluster", lambda *_, **__: cluster)

@@ -10,9 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from gdsconsole.pipelines.models import Pipeline
+from tests.assembly.overview.stored import Published
 from tests.browser import pages
 from tests.browser.driving import open_live, opened_as
-from tests.overview.stored import Published
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from dlq.models import pack_headers
+from gdsconsole.assembly.pipeline_catalog import groups
 from gdsconsole.audit import services as audit
-from gdsconsole.catalog import groups
+from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.devstack.progress import Progress
 from gdsconsole.env import ROOT
 from gdsconsole.logs import LineFormatter
@@ -27,12 +28,11 @@ from gdsconsole.management.commands.status import PartStatus, Status
 from gdsconsole.management.lines import Line
 from gdsconsole.management.sending import MetricLines
 from gdsconsole.pipelines import services as pipelines
-from gdsconsole.terminal import TerminalCommand
 from lag import services as lag
-from lag.readings import Snapshot
+from lag.group_readings import Snapshot
 from tests.factories import make_dead_letter, make_group_sample, partition_sample
 from tests.topics.making import Feed, MemoryProducer, make_alert, make_alert_rule, make_sample
-from topics.warehouse_step import WarehouseStep
+from topics.warehouse.step import WarehouseStep
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,7 +11,7 @@ from gdsconsole.devstack import ports
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.clients import ClientSettings, new_producer
 from gdsconsole.kafka.errors import InvalidMessage
-from gdsconsole.kafka.producing import SendStalled
+from gdsconsole.kafka.producing.sender import SendStalled
 from gdsconsole.management.simulating import Result, Simulation
 from tests.commands.running import end, manage, start
 from tests.kafka.reading import read_all

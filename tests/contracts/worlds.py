@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from confluent_kafka.admin import AdminClient
 
 from gdsconsole.kafka.clients import ClientHooks, ClientSettings, Producer, Source, new_producer
-from gdsconsole.kafka.members import open_member
-from gdsconsole.kafka.transactions import init_transactions
+from gdsconsole.kafka.consuming.static_member import open_member
+from gdsconsole.kafka.producing.transactions import init_transactions
 from tests.kafka.deleting import delete_before
 from tests.kafka.fake_kafka import FakeBroker, FakeProducer, FakeSource
 from tests.kafka.reading import read_all

@@ -9,8 +9,8 @@ import pytest
 from django.test import Client
 
 from dlq import services
-from dlq.history import Unwritten, record_unwritten
 from dlq.models import DeadLetter, ReplayRun, pack_headers
+from dlq.outcomes import Unwritten, record_unwritten
 from tests.browser.driving import opened_as
 from tests.dlq.test_views import HOSTILE, NOW
 from tests.factories import make_dead_letter

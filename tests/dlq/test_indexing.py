@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from dlq import services
-from dlq.history import Written, record_written
 from dlq.indexing import index
 from dlq.intake import Arrival, DlqPlace, identity_of, row_of
 from dlq.models import EVERY_GROUP, DeadLetter, DeadLetterEvent, ReplayItem
-from dlq.steps import IndexStep
-from gdsconsole.kafka import dead_letters
-from gdsconsole.kafka.dead_letters import DecodedDeadLetter
+from dlq.outcomes import Written, record_written
+from dlq.step import IndexStep
+from gdsconsole.kafka.dead_letters import envelope
+from gdsconsole.kafka.dead_letters.envelope import DecodedDeadLetter
 from gdsconsole.kafka.errors import FencedError
-from gdsconsole.kafka.steps import Batch, PartitionId
+from gdsconsole.kafka.step import Batch, PartitionId
 from tests.factories import make_dead_letter, make_record
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -298,7 +298,7 @@ def test_the_step_counts_what_it_wrote_and_a_batch_that_comes_twice_counts_once(
     place = PartitionId("gds.metrics.dlq", 0, "topic-id", "cluster")
     step.assigned([place])
     records = [make_record(topic=place.topic, offset=offset, value=b"not an envelope") for offset in (0, 1)]
-    batch = Batch(records, [dead_letters.decode(record) for record in records], {place: (0, 2)})
+    batch = Batch(records, [envelope.decode(record) for record in records], {place: (0, 2)})
     assert step.handle(batch)
     with pytest.raises(FencedError):
         step.handle(batch)

@@ -15,8 +15,8 @@ import pytest
 from dlq import leases, replayer, services
 from dlq.models import DeadLetter, ReplayItem, ReplayRun
 from dlq.replayer import ClusterKafka, Holding, Replayer
-from gdsconsole.kafka.dead_letters import replay_mark
-from gdsconsole.kafka.replay_ledger import Landed, LedgerPosition
+from gdsconsole.kafka.dead_letters.envelope import replay_mark
+from gdsconsole.kafka.dead_letters.replay_ledger import Landed, LedgerPosition
 from gdsconsole.pipelines.leases import Holder
 from tests.dlq.conftest import ReplaySpace
 from tests.factories import make_dead_letter

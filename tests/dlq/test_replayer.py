@@ -11,7 +11,7 @@ from dlq import leases, services
 from dlq.models import DeadLetter, DeadLetterEvent, ReplayItem, ReplayRun
 from dlq.replayer import ClusterKafka, Holding, Replayer, _outgoing, replay_waiting
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.dead_letters import replay_mark
+from gdsconsole.kafka.dead_letters.envelope import replay_mark
 from gdsconsole.kafka.errors import FencedError
 from gdsconsole.pipelines.leases import Holder
 from tests.dlq.conftest import ReplaySpace

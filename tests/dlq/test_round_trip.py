@@ -17,14 +17,14 @@ from confluent_kafka import Producer
 from dlq import services
 from dlq.models import EVERY_GROUP, DeadLetter, DeadLetterEvent, ReplayItem, ReplayRun
 from dlq.replayer import replay_waiting
-from dlq.steps import IndexStep
-from gdsconsole import catalog
-from gdsconsole.kafka.runtime import Pipeline
+from dlq.step import IndexStep
+from gdsconsole.assembly import pipeline_catalog
+from gdsconsole.kafka.consuming.runtime import Pipeline
 from tests.dlq.conftest import ReplaySpace
 from tests.factories import make_dead_letter
 from tests.waiting import wait_until
+from topics.alerting.step import RulesStep
 from topics.models import TopicDefinition
-from topics.steps import RulesStep
 
 pytestmark = [pytest.mark.kafka, pytest.mark.django_db(transaction=True)]
 
@@ -60,12 +60,15 @@ def pipelines(topics: tuple[str, str]) -> Iterator[Callable[[], None]]:
     organization = topics[0].partition(".")[0]
     alerting, index = f"{organization}-alerting", f"{organization}-dlq-index"
     specs = [
-        (replace(catalog.ALERTING, group=alerting, step=lambda: RulesStep(group=alerting)), topics[0]),
-        (replace(catalog.DLQ_INDEX, group=index, step=lambda: IndexStep(group=index)), topics[1]),
+        (
+            replace(pipeline_catalog.ALERTING, group=alerting, step=lambda: RulesStep(group=alerting)),
+            topics[0],
+        ),
+        (replace(pipeline_catalog.DLQ_INDEX, group=index, step=lambda: IndexStep(group=index)), topics[1]),
     ]
     running: list[Pipeline] = []
     for spec, topic in specs:
-        pipeline = catalog.build(spec, slot=0)
+        pipeline = pipeline_catalog.build(spec, slot=0)
         pipeline.subscribe([topic])
         running.append(pipeline)
 

@@ -7,8 +7,8 @@ from django.db import IntegrityError
 
 from dlq import services
 from dlq.decisions import REPLAY_LIMIT
-from dlq.history import Unwritten, Written, record_unwritten, record_written
 from dlq.models import DeadLetter, DeadLetterEvent, ReplayItem, ReplayRun
+from dlq.outcomes import Unwritten, Written, record_unwritten, record_written
 from tests.factories import make_dead_letter
 
 pytestmark = pytest.mark.django_db

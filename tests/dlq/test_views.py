@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dlq import decision_views, services
-from dlq.history import Unwritten, Written, record_unwritten, record_written
 from dlq.models import DeadLetter, ReplayItem, ReplayRun, pack_headers
+from dlq.outcomes import Unwritten, Written, record_unwritten, record_written
 from gdsconsole.access import ROLES
 from tests.factories import make_dead_letter
 from topics.models import TopicDefinition

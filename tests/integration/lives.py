@@ -28,20 +28,20 @@ import django
 
 django.setup()
 
-from dlq.steps import IndexStep  # noqa: E402
-from gdsconsole import catalog  # noqa: E402
-from gdsconsole.kafka.batching import BatchPolicy  # noqa: E402
-from gdsconsole.kafka.commits import as_partitions  # noqa: E402
-from gdsconsole.kafka.handling import Policies  # noqa: E402
-from gdsconsole.kafka.steps import Batch  # noqa: E402
-from gdsconsole.kafka.transactional import InTransactions  # noqa: E402
-from gdsconsole.patience import PIPELINES, bound_waits  # noqa: E402
-from gdsconsole.pipelines.copies import Outcome  # noqa: E402
+from dlq.step import IndexStep  # noqa: E402
+from gdsconsole.assembly import pipeline_catalog  # noqa: E402
+from gdsconsole.assembly.run_consumer import run_copy  # noqa: E402
+from gdsconsole.database.timeouts import PIPELINES, bound_waits  # noqa: E402
+from gdsconsole.kafka.consuming.batch_handler import Policies  # noqa: E402
+from gdsconsole.kafka.consuming.batching import BatchPolicy  # noqa: E402
+from gdsconsole.kafka.forwarding.transactional import InTransactions  # noqa: E402
+from gdsconsole.kafka.offsets.commits import as_partitions  # noqa: E402
+from gdsconsole.kafka.step import Batch  # noqa: E402
+from gdsconsole.pipelines.consumer import Outcome  # noqa: E402
 from gdsconsole.pipelines.draining import stop_signals  # noqa: E402
-from gdsconsole.running import run_copy  # noqa: E402
-from topics import outbox  # noqa: E402
-from topics.steps import RulesStep  # noqa: E402
-from topics.warehouse_step import WarehouseStep  # noqa: E402
+from topics.alerting import outbox  # noqa: E402
+from topics.alerting.step import RulesStep  # noqa: E402
+from topics.warehouse.step import WarehouseStep  # noqa: E402
 
 STEPS: Mapping[str, Callable[..., Any]] = {
     "alerting": RulesStep,
@@ -147,18 +147,18 @@ def main() -> None:
     asked = parser.parse_args()
     name, group = asked.name, asked.group
     begun = mmap.mmap(-1, 1)
-    spec = catalog.CATALOG[name]
+    spec = pipeline_catalog.CATALOG[name]
     is_dying = True
 
     def step() -> Watched:
         dying = {"sender": DiesBeforeMarking()} if is_dying and asked.before_marking else {}
         return Watched(STEPS[name](group=group, **dying), begun)
 
-    def in_transactions(onward: InTransactions) -> catalog.SendingStep:
-        sending = catalog.rules_in_transactions(onward, group=group)
+    def in_transactions(onward: InTransactions) -> pipeline_catalog.SendingStep:
+        sending = pipeline_catalog.rules_in_transactions(onward, group=group)
         return replace(sending, step=Watched(sending.step, begun))
 
-    catalog.CATALOG = {
+    pipeline_catalog.CATALOG = {
         name: replace(
             spec,
             group=group,
@@ -168,8 +168,8 @@ def main() -> None:
         )
     }
     if asked.commits_first:
-        opened = catalog.open_member
-        catalog.open_member = lambda *args, **how: CommitsFirst(opened(*args, **how))
+        opened = pipeline_catalog.open_member
+        pipeline_catalog.open_member = lambda *args, **how: CommitsFirst(opened(*args, **how))
     bound_waits(PIPELINES)
     # A copy has its heap collected before it begins. Of what is loaded here, no life needs to do it again.
     gc.freeze()
@@ -180,7 +180,7 @@ def main() -> None:
         else:
             kill(name, begun, chance, asked.within)
     is_dying = False
-    catalog.CATALOG = {name: replace(catalog.CATALOG[name], policies=spec.policies)}
+    pipeline_catalog.CATALOG = {name: replace(pipeline_catalog.CATALOG[name], policies=spec.policies)}
     with stop_signals(signal.SIGTERM) as signals:
         ran = run_copy(name, 0, stop=lambda: "asked to stop" if signals.asked else "")
     sys.exit(None if ran is not None and ran.ended is Outcome.DRAINED else f"{name}: {ran and ran.why}")

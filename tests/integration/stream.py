@@ -16,7 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from dlq.models import DeadLetter
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.dead_letters import decode
+from gdsconsole.kafka.dead_letters.envelope import decode
 from gdsconsole.kafka.errors import InvalidMessage
 from gdsconsole.pipelines.models import PipelineCopy
 from tests.integration.processes import Part, Parts, console_parts

@@ -19,7 +19,7 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from tests.integration.stream import Stream, open_stream
 from tests.integration.test_kills import deaths
 from tests.waiting import wait_until
-from topics import outbox
+from topics.alerting import outbox
 from topics.models import AlertEvent
 
 pytestmark = [

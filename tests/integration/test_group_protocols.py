@@ -13,10 +13,10 @@ from confluent_kafka.admin import NewPartitions
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.env import GroupProtocol
 from gdsconsole.kafka.config import ClientSettings, WrongClientConfig
-from gdsconsole.kafka.decoding import ValueDecoder
+from gdsconsole.kafka.consuming.decoding import ValueDecoder
+from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.consuming.static_member import open_member
 from gdsconsole.kafka.errors import FencedError, MemberNotReleased
-from gdsconsole.kafka.members import open_member
-from gdsconsole.kafka.runtime import Pipeline
 from tests.integration.test_runtime_on_kafka import committed, ends
 from tests.kafka.steps import Database, MemoryFailures, MemoryHalts, StoreStep, decode_text, known_as
 from tests.waiting import wait_until

@@ -16,23 +16,25 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from gdsconsole import catalog
-from gdsconsole.kafka.batching import BatchPolicy
+from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.dead_letters import decode
-from gdsconsole.kafka.failures import BreakerPolicy
-from gdsconsole.kafka.handling import Policies
-from gdsconsole.kafka.runtime import Pipeline
-from gdsconsole.pipelines import halts, services, skipping
-from gdsconsole.pipelines.halts import Decision
+from gdsconsole.kafka.consuming.batch_handler import Policies
+from gdsconsole.kafka.consuming.batching import BatchPolicy
+from gdsconsole.kafka.consuming.retries import BreakerPolicy
+from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.dead_letters.envelope import decode
+from gdsconsole.pipelines import services
+from gdsconsole.pipelines.halts import services as halts
+from gdsconsole.pipelines.halts import skipping
+from gdsconsole.pipelines.halts.services import Decision
 from gdsconsole.pipelines.models import PartitionHalt
 from tests.factories import by
 from tests.kafka.reading import read_all
 from tests.waiting import wait_until
-from topics.analytics_step import AnalyticsStep
+from topics.alerting.step import RulesStep
 from topics.models import MetricPoint
-from topics.steps import RulesStep
-from topics.warehouse_step import WarehouseStep
+from topics.warehouse.analytics_step import AnalyticsStep
+from topics.warehouse.step import WarehouseStep
 
 pytestmark = [pytest.mark.kafka, pytest.mark.django_db(transaction=True)]
 
@@ -42,7 +44,11 @@ NAMES: Mapping[str, Callable[..., Any]] = {
     "warehouse": WarehouseStep,
     "analytics": partial(AnalyticsStep, window=timedelta(hours=1)),
 }
-SPECS = {"alerting": catalog.ALERTING, "warehouse": catalog.WAREHOUSE, "analytics": catalog.ANALYTICS}
+SPECS = {
+    "alerting": pipeline_catalog.ALERTING,
+    "warehouse": pipeline_catalog.WAREHOUSE,
+    "analytics": pipeline_catalog.ANALYTICS,
+}
 # Small bounds: twenty in a row.
 POLICIES = Policies(batch=BatchPolicy(maximum=200), breaker=BreakerPolicy(max_in_a_row=20))
 
@@ -72,7 +78,7 @@ class Space:
             in_transactions=None,
             policies=policies,
         )
-        pipeline = catalog.build(spec, slot=0)
+        pipeline = pipeline_catalog.build(spec, slot=0)
         pipeline.subscribe([self.metrics])
         self.running[name] = pipeline
         return pipeline
@@ -198,9 +204,9 @@ def test_poison_over_twelve_partitions_halts_early_with_a_bounded_number_of_dead
 CLAIMS_AND_DIES = """
 import os, signal, sys, django
 django.setup()
-from gdsconsole.kafka.claims import Claim
-from gdsconsole.kafka.steps import PartitionId
-from gdsconsole.pipelines.claims import StoredClaims
+from gdsconsole.kafka.dead_letters.claims import Claim
+from gdsconsole.kafka.step import PartitionId
+from gdsconsole.pipelines.dead_letter_claims import StoredClaims
 group, topic, topic_id, cluster_id = sys.argv[1:]
 part = PartitionId(topic, 0, topic_id, cluster_id)
 mine = StoredClaims(group).claim([Claim(part, offset) for offset in range(3)]).mine
@@ -214,7 +220,7 @@ def test_three_groups_that_meet_a_record_write_it_once_also_where_the_first_is_k
 ) -> None:
     space.send(0, 3, good=False)
     space.send(0, 1, good=True)
-    ((cluster_id, topic_id),) = catalog.identify(space.client, [space.metrics]).values()
+    ((cluster_id, topic_id),) = pipeline_catalog.identify(space.client, [space.metrics]).values()
     words = [space.group("dead"), space.metrics, topic_id, cluster_id]
     killed = subprocess.run(
         [sys.executable, "-c", CLAIMS_AND_DIES, *words],

@@ -13,13 +13,13 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.clients import new_producer
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter
-from gdsconsole.kafka.decoding import ValueDecoder
+from gdsconsole.kafka.consuming.decoding import ValueDecoder
+from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.consuming.static_member import open_member
+from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
 from gdsconsole.kafka.errors import TransientError
-from gdsconsole.kafka.members import open_member
-from gdsconsole.kafka.runtime import Pipeline
 from gdsconsole.kafka.status import State
-from gdsconsole.kafka.steps import Batch
+from gdsconsole.kafka.step import Batch
 from tests.kafka.deleting import delete_before
 from tests.kafka.steps import Database, MemoryFailures, MemoryHalts, StoreStep, decode_text, known_as
 from tests.waiting import wait_until

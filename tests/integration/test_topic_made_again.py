@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.starting import MADE_AGAIN
+from gdsconsole.kafka.offsets.start_offsets import MADE_AGAIN
 from gdsconsole.pipelines import services
 from tests.integration.stream import PARTITIONS, Stream, open_stream
 from tests.kafka.remaking import remake

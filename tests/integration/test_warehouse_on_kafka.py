@@ -31,7 +31,7 @@ from confluent_kafka.admin import AdminClient
 
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.env import ROOT
-from gdsconsole.kafka.dead_letters import decode
+from gdsconsole.kafka.dead_letters.envelope import decode
 from tests.integration.processes import Part, Parts, console_parts
 from tests.postgresql import PostgresqlServer
 from tests.waiting import wait_until

@@ -20,7 +20,7 @@ from django.db import connection
 from gdsconsole.celery import app
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.pipelines import services
-from gdsconsole.pipelines.copies import utc_now
+from gdsconsole.pipelines.consumer import utc_now
 from gdsconsole.pipelines.models import PartitionProgress, PipelineCopy
 from tests.factories import by
 from tests.integration.processes import Parts, console_parts

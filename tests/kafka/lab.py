@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from gdsconsole.kafka.clients import ClientHooks
-from gdsconsole.kafka.dead_letter_writer import DeadLetterWriter, RefusedDeadLetter
-from gdsconsole.kafka.decoding import ValueDecoder
-from gdsconsole.kafka.handling import Policies
-from gdsconsole.kafka.runtime import Pipeline
+from gdsconsole.kafka.consuming.batch_handler import Policies
+from gdsconsole.kafka.consuming.decoding import ValueDecoder
+from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter, RefusedDeadLetter
 from tests.kafka.fake_kafka import FakeBroker, FakeProducer, FakeSource
 from tests.kafka.steps import Database, MemoryFailures, MemoryHalts, StoreStep, decode_text, known_as
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from gdsconsole.kafka.cluster import topic_ids
+from gdsconsole.kafka.cluster.metadata import topic_ids
 from gdsconsole.kafka.config import ClientSettings
 from tests.waiting import wait_until
 

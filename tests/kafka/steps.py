@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from gdsconsole.kafka.consuming.halts import PartitionHalt
+from gdsconsole.kafka.consuming.retries import Failure
 from gdsconsole.kafka.errors import FencedError, InvalidMessage
-from gdsconsole.kafka.failures import Failure
-from gdsconsole.kafka.halts import PartitionHalt
-from gdsconsole.kafka.steps import Batch, PartitionId
+from gdsconsole.kafka.step import Batch, PartitionId
 
 
 def decode_text(value: bytes | None) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from gdsconsole.kafka.browsing.record_times import RecordTimes
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.record_times import RecordTimes
-from lag.readings import GroupReading, PartitionReading, Snapshot
-from lag.snapshot import take_snapshot
+from lag.group_readings import GroupReading, PartitionReading, Snapshot
+from lag.group_sampler import take_snapshot
 from tests.waiting import wait_until
 
 _DELETE = """

@@ -9,14 +9,14 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from gdsconsole.kafka.cluster import Broker, Cluster, Partition
+from gdsconsole.kafka.cluster.metadata import Broker, Cluster, Partition
 from lag import broker_views
 from lag.models import BrokerSample
 from tests.factories import broker_figures
 from tests.lag.conftest import text_of
 from tests.lag.test_group_views import chart_in, plain
 from topics import seed
-from topics.services import Measurement, record_measurements
+from topics.alerting.services import Measurement, record_measurements
 
 pytestmark = pytest.mark.django_db
 

@@ -6,7 +6,7 @@ import pytest
 
 from lag.charts import SPANS, Span, WrongSpan, average, columns, highest, lowest, span_of, trend
 from lag.group_charts import changes, group_charts, worst_chart
-from lag.lookups import Limit
+from lag.selectors import Limit
 
 NOW = 10_000.0
 QUARTER, HOUR = SPANS[0], SPANS[1]

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
+from gdsconsole.kafka.browsing.record_times import RecordTimes
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable
-from gdsconsole.kafka.record_times import RecordTimes
 from gdsconsole.live import publish
 from gdsconsole.live.snapshots import latest
 from lag import services
-from lag.history import History
+from lag.group_readings import GroupReading, PartitionReading, Snapshot, TopicEnd
 from lag.models import GroupSample, Method, Status
-from lag.readings import GroupReading, PartitionReading, Snapshot, TopicEnd
+from lag.sample_window import History
 from lag.services import groups as group_services
 from lag.services.groups import measured_lag, topic_rate
 from tests.factories import SAMPLED_AT, make_group_sample

@@ -19,8 +19,8 @@ from lag.urls import urlpatterns
 from tests.factories import partition_sample
 from tests.lag.conftest import text_of
 from topics import seed
+from topics.alerting.services import Measurement, record_measurements
 from topics.models import TopicDefinition
-from topics.services import Measurement, record_measurements
 
 pytestmark = pytest.mark.django_db
 

@@ -11,12 +11,12 @@ from django.test import Client
 from django.utils import timezone
 
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
-from gdsconsole.kafka import group_reader
+from gdsconsole.kafka.cluster import group_reader
+from gdsconsole.kafka.cluster.groups import read_groups
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.groups import read_groups
 from lag import services
-from lag.history import History
 from lag.models import MAX_GROUP_NAME, GroupSample
+from lag.sample_window import History
 from tests.kafka.raw_groups import Coordinator, coordinator
 from tests.lag.kafka_groups import Groups
 from topics.models import Alert, AlertRule, Source

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from gdsconsole.live import hub as hubs
-from gdsconsole.live.authority import Grant
+from gdsconsole.live.authorization import Grant
 from gdsconsole.live.hub import Hub
 from gdsconsole.live.publish import Event, Frame
 from gdsconsole.live.sockets import QUEUED_FRAMES, Socket

@@ -170,7 +170,7 @@ class TestUse:
         assert Session.objects.get().seen_at == after.seen_at
 
     def test_one_that_nobody_uses_ends_for_pages_and_sockets(self, used: Client, settings: Any) -> None:
-        from gdsconsole.live.authority import grant_of
+        from gdsconsole.live.authorization import grant_of
 
         settings.GDS_SESSION_IDLE_S = 3_599
         key = used.cookies["sessionid"].value

@@ -18,7 +18,7 @@ from gdsconsole.people import links
 from gdsconsole.people.devices import device_of
 from gdsconsole.people.lockout_rules import PAIR_TRIES
 from gdsconsole.people.models import Attempts, Session
-from gdsconsole.people.reading import headline, people
+from gdsconsole.people.selectors import headline, people
 
 pytestmark = pytest.mark.django_db
 

@@ -9,11 +9,12 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from gdsconsole.audit.models import AuditEntry
-from gdsconsole.kafka.groups import LogRange
-from gdsconsole.kafka.halts import PartitionHalt as Halt
-from gdsconsole.kafka.steps import PartitionId
-from gdsconsole.pipelines import leases, services, skipping
-from gdsconsole.pipelines.halt_store import StoredHalts
+from gdsconsole.kafka.cluster.groups import LogRange
+from gdsconsole.kafka.consuming.halts import PartitionHalt as Halt
+from gdsconsole.kafka.step import PartitionId
+from gdsconsole.pipelines import leases, services
+from gdsconsole.pipelines.halts import skipping
+from gdsconsole.pipelines.halts.store import StoredHalts
 from gdsconsole.pipelines.leases import Heartbeat, Holder
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline, PipelineCopy
 from tests.factories import by

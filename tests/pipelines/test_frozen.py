@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from gdsconsole import patience
+from gdsconsole.database import timeouts
 from gdsconsole.kafka.errors import TransientError
-from gdsconsole.kafka.steps import PartitionId
+from gdsconsole.kafka.step import PartitionId
 from gdsconsole.pipelines import leases, progress, storage
 from tests.waiting import wait_until
 
@@ -24,12 +24,12 @@ PART = PartitionId("gds.metrics.production", 3, "topic-1", "cluster-1")
 
 @pytest.fixture
 def soon() -> Iterator[None]:
-    usual_ms = patience.PIPELINES.idle_in_transaction
+    usual_ms = timeouts.PIPELINES.idle_in_transaction
     assert usual_ms is not None
     assert leases.TTL.total_seconds() * 1_000 > usual_ms
-    patience.bound_waits(replace(patience.PIPELINES, idle_in_transaction=300))
+    timeouts.bound_waits(replace(timeouts.PIPELINES, idle_in_transaction=300))
     yield
-    patience.unbound_waits()
+    timeouts.unbound_waits()
 
 
 def advance_from_elsewhere() -> int:

@@ -8,12 +8,13 @@ from django.test import Client
 
 from gdsconsole.access import sync_roles
 from gdsconsole.audit.models import AuditEntry
+from gdsconsole.kafka.cluster.groups import LogRange
+from gdsconsole.kafka.consuming.halts import PartitionHalt as Halt
 from gdsconsole.kafka.errors import KafkaUnavailable
-from gdsconsole.kafka.groups import LogRange
-from gdsconsole.kafka.halts import PartitionHalt as Halt
-from gdsconsole.kafka.steps import PartitionId
-from gdsconsole.pipelines import services, skipping
-from gdsconsole.pipelines.halt_store import StoredHalts
+from gdsconsole.kafka.step import PartitionId
+from gdsconsole.pipelines import services
+from gdsconsole.pipelines.halts import skipping
+from gdsconsole.pipelines.halts.store import StoredHalts
 from gdsconsole.pipelines.models import PartitionHalt
 from tests.factories import by
 

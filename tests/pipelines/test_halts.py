@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 import pytest
 
 from gdsconsole.audit.models import AuditEntry
-from gdsconsole.kafka.halts import Decision as Decided
-from gdsconsole.kafka.halts import PartitionHalt as Halt
-from gdsconsole.kafka.steps import PartitionId
-from gdsconsole.pipelines import halts, services, skipping
-from gdsconsole.pipelines.halt_store import StoredHalts
-from gdsconsole.pipelines.halts import Decision, HaltsMoved
+from gdsconsole.kafka.consuming.halts import Decision as Decided
+from gdsconsole.kafka.consuming.halts import PartitionHalt as Halt
+from gdsconsole.kafka.step import PartitionId
+from gdsconsole.pipelines import services
+from gdsconsole.pipelines.halts import services as halts
+from gdsconsole.pipelines.halts import skipping
+from gdsconsole.pipelines.halts.services import Decision, HaltsMoved
+from gdsconsole.pipelines.halts.skipping import Skip, Stand, Target, WrongSkip
+from gdsconsole.pipelines.halts.store import StoredHalts
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline
-from gdsconsole.pipelines.skipping import Skip, Stand, Target, WrongSkip
 from tests.factories import by
 
 pytestmark = pytest.mark.django_db

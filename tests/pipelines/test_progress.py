@@ -6,7 +6,7 @@ import pytest
 from django.db import transaction
 
 from gdsconsole.kafka.errors import FencedError
-from gdsconsole.kafka.steps import PartitionId
+from gdsconsole.kafka.step import PartitionId
 from gdsconsole.pipelines import progress
 from gdsconsole.pipelines.models import PartitionProgress
 

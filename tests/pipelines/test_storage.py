@@ -11,10 +11,10 @@ import pytest
 import redis
 from django.db import OperationalError, connection
 
+from gdsconsole.database.timeouts import PIPELINES, bound_waits, patience, unbound_waits
+from gdsconsole.kafka.consuming.retries import Failure
 from gdsconsole.kafka.errors import FailureKind, TransientError
-from gdsconsole.kafka.failures import Failure
-from gdsconsole.kafka.steps import Batch, PartitionId
-from gdsconsole.patience import PIPELINES, bound_waits, patience, unbound_waits
+from gdsconsole.kafka.step import Batch, PartitionId
 from gdsconsole.pipelines.models import Pipeline
 from gdsconsole.pipelines.storage import StoredFailures, StoredStep, classify_failure, storage
 from tests.kafka.steps import Database, StoreStep
@@ -112,7 +112,7 @@ def test_a_redis_that_refuses_writes_is_an_outage_whichever_way_it_is_asked(redi
 def locked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """A pipeline's process, whose database another has locked; call it to end that."""
     Pipeline.objects.create(name="alerting", group="gds-alerting")
-    monkeypatch.setattr("gdsconsole.patience.IMPATIENT_S", 0.5)
+    monkeypatch.setattr("gdsconsole.database.timeouts.IMPATIENT_S", 0.5)
     monkeypatch.setattr(patience, "_short_until", 0.0)
     bound_waits(PIPELINES)
     with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as holder:

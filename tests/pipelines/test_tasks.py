@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import redis
 
-from gdsconsole import catalog, tasks
+from gdsconsole.assembly import pipeline_catalog, tasks
 from gdsconsole.celery import app
 from gdsconsole.pipelines import services
-from gdsconsole.pipelines.copies import utc_now
+from gdsconsole.pipelines.consumer import utc_now
 from tests.factories import by
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db]
 
-ALL = len(catalog.CATALOG)
+ALL = len(pipeline_catalog.CATALOG)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_after_a_flush_the_tasks_are_sent_again(queue, redis_url):
 
 def test_paused_and_halted_pipelines_are_left_alone(queue):
     tasks.reconcile_pipelines()
-    for name in catalog.CATALOG.keys() - {"dlq-index"}:
+    for name in pipeline_catalog.CATALOG.keys() - {"dlq-index"}:
         services.pause(name=name, **by())
     services.halt(name="dlq-index", reason="why", now=utc_now())
     with redis.Redis.from_url(app.conf.broker_url) as client:

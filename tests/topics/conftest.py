@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from gdsconsole.kafka.cluster import Partition
+from gdsconsole.kafka.cluster.metadata import Partition
+from gdsconsole.kafka.cluster.topic_admin import LiveProperty, LiveTopic, LiveTopics, Origin
 from gdsconsole.kafka.errors import KafkaUnavailable
-from gdsconsole.kafka.topic_admin import LiveProperty, LiveTopic, LiveTopics, Origin
+from topics.definitions.cluster_cache import Reading
 from topics.models import TopicDefinition
-from topics.reading import Reading
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def cluster_is(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         found = {topic.name: topic for topic in topics}
         live = LiveTopics("cluster", brokers, found, frozenset({*found, *others, *unread}), unread)
         reading = Reading(None, KafkaUnavailable("kafka:9092", error)) if error else Reading(live)
-        for reader in ("topics.views", "topics.messages"):
+        for reader in ("topics.definitions.views", "topics.messages.search"):
             monkeypatch.setattr(f"{reader}.cluster_now", lambda: reading)
 
     return say

@@ -8,11 +8,11 @@ from typing import Any
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME
 
-from gdsconsole.kafka.steps import Batch, PartitionId
+from gdsconsole.kafka.step import Batch, PartitionId
 from gdsconsole.pipelines import progress
 from tests.factories import make_record
+from topics.alerting.rules import fingerprint
 from topics.models import Alert, AlertRule
-from topics.rules import fingerprint
 from topics.telemetry import Metric, encode_metric
 
 GROUP = "gds-alerting"

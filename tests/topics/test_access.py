@@ -11,8 +11,8 @@ from django.urls import reverse
 from gdsconsole.access import ROLES
 from tests.factories import make_record
 from tests.topics.making import make_alert
-from topics import message_views
-from topics.messages import One
+from topics.messages import views as message_views
+from topics.messages.search import One
 from topics.models import Alert, TopicDefinition
 from topics.urls import urlpatterns
 

@@ -11,9 +11,10 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.topics.making import START, make_alert_rule
-from topics import seed, services
+from topics import seed
+from topics.alerting import services
+from topics.alerting.services import Measurement
 from topics.models import Alert, AlertRule, TopicDefinition
-from topics.services import Measurement
 
 pytestmark = pytest.mark.django_db
 

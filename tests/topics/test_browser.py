@@ -14,10 +14,11 @@ from tests.browser.driving import open_live, opened_as
 from tests.dlq.test_views import HOSTILE
 from tests.topics.making import make_alert, make_alert_rule
 from tests.waiting import wait_until
-from topics import seed, services
+from topics import seed
+from topics.alerting import services
+from topics.alerting.outbox import alert_changed
+from topics.alerting.services import Measurement
 from topics.models import Alert, TopicDefinition
-from topics.outbox import alert_changed
-from topics.services import Measurement
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -11,7 +11,7 @@ import pytest
 
 from gdsconsole.kafka.errors import InvalidMessage
 from topics import seed
-from topics.rules import Rule, RuleBook
+from topics.alerting.rules import Rule, RuleBook
 from topics.simulator import POISON, Clock, instance_names, telemetry
 from topics.telemetry import Metric, decode_metric, default_key
 

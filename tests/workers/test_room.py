@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gdsconsole import catalog, tasks
+from gdsconsole.assembly import pipeline_catalog, tasks
 from gdsconsole.pipelines import capacity, services
-from gdsconsole.pipelines.copies import utc_now
+from gdsconsole.pipelines.consumer import utc_now
 from gdsconsole.pipelines.models import PipelineCopy
 from gdsconsole.workers import marks
 from tests.factories import by
@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
-OTHERS = catalog.CATALOG.keys() - {"alerting"}
+OTHERS = pipeline_catalog.CATALOG.keys() - {"alerting"}
 
 
 @pytest.fixture
@@ -45,16 +45,18 @@ def after_a_tick(wanted: dict[str, int]) -> bool:
 
 
 def test_a_pipeline_that_took_every_process_gives_one_to_each_that_has_none(worker: None) -> None:
-    services.ensure(groups=catalog.groups())
+    services.ensure(groups=pipeline_catalog.groups())
     for name in OTHERS:
         services.pause(name=name, **by())
     services.scale(name="alerting", copies=4, **by())
     wait_until(lambda: after_a_tick({"alerting": 4}), 30, "one has all", every_s=0.5)
     for name in OTHERS:
         services.resume(name=name, **by())
-    wait_until(lambda: after_a_tick(dict.fromkeys(catalog.CATALOG, 1)), 40, "each has one", every_s=0.5)
+    wait_until(
+        lambda: after_a_tick(dict.fromkeys(pipeline_catalog.CATALOG, 1)), 40, "each has one", every_s=0.5
+    )
     (alerting, *_) = services.listing(now=utc_now(), processes=4)
     assert alerting["reason"] == "1 of 4 copies run: 4 of 4 worker processes are taken"
     # And so it stays.
-    assert after_a_tick(dict.fromkeys(catalog.CATALOG, 1))
+    assert after_a_tick(dict.fromkeys(pipeline_catalog.CATALOG, 1))
     assert not PipelineCopy.objects.filter(makes_room=True, pid__isnull=False).exists()

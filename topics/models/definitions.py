@@ -9,7 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
-from gdsconsole.kafka.topic_properties import PROPERTIES, check
+from gdsconsole.kafka.cluster.topic_properties import PROPERTIES, check
 from topics import naming
 
 DAY_MS = 86_400_000

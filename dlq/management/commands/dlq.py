@@ -12,21 +12,21 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from dlq import services
-from dlq.auditing import letter_entry
 from dlq.filters import WAITING, filter_names, filtered
 from dlq.models import DeadLetter, ReplayItem
-from dlq.presenting import letter_detail, letter_row
+from dlq.payload_audit import letter_entry
+from dlq.serializers import letter_detail, letter_row
 from dlq.services import NothingDone, Refusal
 from dlq.tasks import enqueue_replay
 from dlq.waiting import wait_for
-from gdsconsole.actions import Actions
-from gdsconsole.audit import viewing
+from gdsconsole.audit import payload_views
 from gdsconsole.audit.actors import command_actor
-from gdsconsole.content import one_line
+from gdsconsole.cli.subcommands import Actions
+from gdsconsole.cli.terminal import TerminalCommand
+from gdsconsole.database.reporting import database_told
 from gdsconsole.live.publish import flush
-from gdsconsole.telling import database_told
-from gdsconsole.terminal import TerminalCommand
-from gdsconsole.visible import visible
+from gdsconsole.text.content import one_line
+from gdsconsole.text.visible import visible
 
 EXAMPLES = """
 examples:
@@ -105,7 +105,7 @@ class Command(TerminalCommand):
         letter = DeadLetter.objects.filter(pk=options["id"]).first()
         if letter is None:
             raise CommandError(f"there is no dead letter {options['id']}")
-        viewing.viewed(**letter_entry(letter, "viewed", actor=command_actor()))
+        payload_views.viewed(**letter_entry(letter, "viewed", actor=command_actor()))
         detail = letter_detail(letter)
         if options["json"]:
             self.stdout.write(json.dumps(detail))

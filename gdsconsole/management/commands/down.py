@@ -13,9 +13,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.devstack import processes, run_state
 from gdsconsole.devstack.progress import Progress
-from gdsconsole.terminal import TerminalCommand
 
 EXAMPLES = """examples:
   manage.py down

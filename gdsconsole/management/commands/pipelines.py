@@ -10,22 +10,24 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from gdsconsole import catalog
-from gdsconsole.actions import Actions
+from gdsconsole.assembly import pipeline_catalog
+from gdsconsole.assembly.run_consumer import run_copy
 from gdsconsole.audit.actors import command_actor
+from gdsconsole.cli.subcommands import Actions
+from gdsconsole.cli.terminal import TerminalCommand
+from gdsconsole.database.reporting import database_told
+from gdsconsole.database.timeouts import PIPELINES, bound_waits
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from gdsconsole.live.publish import flush
 from gdsconsole.management import halt_actions
-from gdsconsole.patience import PIPELINES, bound_waits
-from gdsconsole.pipelines import capacity, halts, leases, reading, services, skipping
-from gdsconsole.pipelines.copies import Outcome, utc_now
+from gdsconsole.pipelines import capacity, leases, selectors, services
+from gdsconsole.pipelines.consumer import Outcome, utc_now
 from gdsconsole.pipelines.draining import stop_signals
+from gdsconsole.pipelines.halts import services as halts
+from gdsconsole.pipelines.halts import skipping
 from gdsconsole.pipelines.models import Pipeline, PipelineCopy
 from gdsconsole.pipelines.services import PipelineRow
-from gdsconsole.pipelines.verdicts import Kind, Verdict
-from gdsconsole.running import run_copy
-from gdsconsole.telling import database_told
-from gdsconsole.terminal import TerminalCommand
+from gdsconsole.pipelines.status import Kind, Verdict
 
 EXAMPLES = """
 examples:
@@ -78,7 +80,7 @@ class Command(TerminalCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         try:
             with database_told(options):
-                services.ensure(groups=catalog.groups())
+                services.ensure(groups=pipeline_catalog.groups())
                 self._do(options)
         except services.UnknownPipeline as error:
             raise CommandError(str(error), returncode=2) from error
@@ -112,7 +114,7 @@ class Command(TerminalCommand):
             if short:
                 self.tell(f"{name}: {short}; the others wait for one")
         rows = [row for row in services.listing(now=now, processes=processes) if name in ("", row["name"])]
-        told = {view.name: view.verdict for view in reading.read(now=now)}
+        told = {view.name: view.verdict for view in selectors.read(now=now)}
         if options["json"]:
             self.stdout.write(json.dumps([_public(row, told.get(row["name"])) for row in rows]))
         else:
@@ -160,8 +162,8 @@ class Command(TerminalCommand):
 
     def _run(self, name: str, slot: int | None, *, as_json: bool) -> None:
         pipeline = Pipeline.objects.filter(name=name).first()
-        if pipeline is None or name not in catalog.CATALOG:
-            known = ", ".join(sorted(catalog.CATALOG))
+        if pipeline is None or name not in pipeline_catalog.CATALOG:
+            known = ", ".join(sorted(pipeline_catalog.CATALOG))
             raise services.UnknownPipeline(f"there is no pipeline {name!r}; there are: {known}")
         if slot is not None and slot < 0:
             raise CommandError(f"--slot: {slot} is not 0 or more", returncode=2)

@@ -14,8 +14,8 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from gdsconsole import access
+from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.devstack import environment, files
-from gdsconsole.terminal import TerminalCommand
 from topics import seed
 
 EXAMPLES = """examples:

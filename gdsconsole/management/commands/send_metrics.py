@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from django.core.management.base import CommandError, CommandParser
 
+from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.kafka.clients import (
     ClientHooks,
     LastError,
@@ -23,14 +24,13 @@ from gdsconsole.kafka.clients import (
 )
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic, WrongClientConfig
-from gdsconsole.kafka.producing import KEY_STRATEGIES
-from gdsconsole.kafka.transactions import init_transactions
+from gdsconsole.kafka.producing.sender import KEY_STRATEGIES
+from gdsconsole.kafka.producing.transactions import init_transactions
 from gdsconsole.management.arguments import at_least_one, seconds
 from gdsconsole.management.interruption import Interruption
 from gdsconsole.management.lines import read_lines
 from gdsconsole.management.sending import MetricLines, Tally
 from gdsconsole.pipelines.connection import kafka_settings
-from gdsconsole.terminal import TerminalCommand
 
 EXAMPLES = """examples:
   manage.py send_metrics metrics.jsonl --topic gds.metrics.production

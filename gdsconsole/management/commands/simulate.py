@@ -13,17 +13,17 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.management.base import CommandError, CommandParser
 
+from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.kafka.clients import ClientHooks, LastError, new_producer, quiet_client, require_topic
-from gdsconsole.kafka.cluster import topic_ids
+from gdsconsole.kafka.cluster.metadata import topic_ids
 from gdsconsole.kafka.config import ClientSettings
+from gdsconsole.kafka.consuming.topic_watch import TopicWatch
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic, WrongClientConfig
-from gdsconsole.kafka.producing import SendStalled
-from gdsconsole.kafka.topic_watch import TopicWatch
+from gdsconsole.kafka.producing.sender import SendStalled
 from gdsconsole.management.arguments import at_least_one, rate, seconds, share
 from gdsconsole.management.interruption import Interrupted, Interruption
 from gdsconsole.management.simulating import Result, Simulation
 from gdsconsole.pipelines.connection import kafka_settings
-from gdsconsole.terminal import TerminalCommand
 from topics.simulator import telemetry
 
 EXAMPLES = """examples:

@@ -12,10 +12,10 @@ from typing import Any, TypedDict
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from gdsconsole import formats
-from gdsconsole.addresses import without_password
+from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.devstack import console, environment, run_state
-from gdsconsole.terminal import TerminalCommand
+from gdsconsole.service_addresses import without_password
+from gdsconsole.text import formats
 
 EXAMPLES = """examples:
   manage.py status

@@ -14,12 +14,12 @@ from typing import IO, Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.devstack import before_settings, environment, parts, processes, run_state
 from gdsconsole.devstack.console import Console, Wishes
 from gdsconsole.devstack.errors import CannotStart
 from gdsconsole.devstack.progress import Progress
 from gdsconsole.env import KEPT_FILE
-from gdsconsole.terminal import TerminalCommand
 
 EXAMPLES = """examples:
   manage.py up                        everything in the foreground; Ctrl-C stops it

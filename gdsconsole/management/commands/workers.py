@@ -11,8 +11,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from gdsconsole.actions import Actions
-from gdsconsole.terminal import TerminalCommand
+from gdsconsole.cli.subcommands import Actions
+from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.workers import marks
 
 EXAMPLES = """

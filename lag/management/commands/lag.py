@@ -10,18 +10,18 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from gdsconsole import formats
+from gdsconsole.cli.terminal import TerminalCommand
+from gdsconsole.database.reporting import database_told
+from gdsconsole.kafka.browsing.record_times import RecordTimes
 from gdsconsole.kafka.clients import quiet_client
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
-from gdsconsole.kafka.record_times import RecordTimes
-from gdsconsole.names import shown
 from gdsconsole.pipelines.connection import kafka_settings
-from gdsconsole.telling import database_told
-from gdsconsole.terminal import TerminalCommand
-from gdsconsole.visible import visible
+from gdsconsole.text import formats
+from gdsconsole.text.names import shown
+from gdsconsole.text.visible import visible
 from lag import services
-from lag.history import History
 from lag.models import GroupSample
+from lag.sample_window import History
 
 EXAMPLES = """
 examples:

@@ -9,11 +9,11 @@ from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from gdsconsole.actions import Actions
 from gdsconsole.audit.actors import command_actor
-from gdsconsole.telling import database_told
-from gdsconsole.terminal import TerminalCommand
-from topics import services
+from gdsconsole.cli.subcommands import Actions
+from gdsconsole.cli.terminal import TerminalCommand
+from gdsconsole.database.reporting import database_told
+from topics.alerting import services
 from topics.models import Alert, AlertState
 
 EXAMPLES = """

@@ -14,11 +14,11 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from gdsconsole import formats
-from gdsconsole.actions import Actions
-from gdsconsole.durations import duration
-from gdsconsole.telling import database_told
-from gdsconsole.terminal import TerminalCommand
+from gdsconsole.cli.subcommands import Actions
+from gdsconsole.cli.terminal import TerminalCommand
+from gdsconsole.database.reporting import database_told
+from gdsconsole.text import formats
+from gdsconsole.text.durations import duration
 from topics.models import MetricPoint
 
 EXAMPLES = """

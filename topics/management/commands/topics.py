@@ -12,14 +12,14 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from gdsconsole.actions import Actions
-from gdsconsole.audit import viewing
+from gdsconsole.audit import payload_views
 from gdsconsole.audit.actors import command_actor
+from gdsconsole.cli.subcommands import Actions
+from gdsconsole.cli.terminal import TerminalCommand
+from gdsconsole.database.reporting import database_told
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
-from gdsconsole.telling import database_told
-from gdsconsole.terminal import TerminalCommand
-from topics import services
-from topics.plan import Change, Kind, Plan
+from topics.definitions import services
+from topics.definitions.plan import Change, Kind, Plan
 
 EXAMPLES = """
 examples:
@@ -174,7 +174,7 @@ class Command(TerminalCommand):
 
     def _export(self, options: dict[str, Any]) -> None:
         exported = services.export_topics()
-        viewing.exported(
+        payload_views.exported(
             actor=command_actor(),
             sentence=f"exported {len(exported['topics'])} topic definitions",
             target="topic definitions",

@@ -10,14 +10,14 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from gdsconsole.actions import Actions
 from gdsconsole.audit import services
 from gdsconsole.audit.actors import command_actor
 from gdsconsole.audit.filters import filtered
 from gdsconsole.audit.models import AuditEntry
-from gdsconsole.audit.verifying import verify
-from gdsconsole.telling import database_told
-from gdsconsole.terminal import TerminalCommand
+from gdsconsole.audit.verification import verify
+from gdsconsole.cli.subcommands import Actions
+from gdsconsole.cli.terminal import TerminalCommand
+from gdsconsole.database.reporting import database_told
 
 EXAMPLES = """
 examples:

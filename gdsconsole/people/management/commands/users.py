@@ -14,11 +14,11 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from gdsconsole.actions import Actions
-from gdsconsole.people import reading, services
+from gdsconsole.cli.subcommands import Actions
+from gdsconsole.cli.terminal import TerminalCommand
+from gdsconsole.database.reporting import database_told
+from gdsconsole.people import selectors, services
 from gdsconsole.people.powers import command
-from gdsconsole.telling import database_told
-from gdsconsole.terminal import TerminalCommand
 
 EXAMPLES = """
 examples:
@@ -100,13 +100,13 @@ class Command(TerminalCommand):
             {
                 "name": user.username,
                 "email": user.email,
-                "state": reading.state_of(user),
+                "state": selectors.state_of(user),
                 "roles": sorted(group.name for group in user.groups.all()),
                 "superuser": user.is_superuser,
                 "sessions": user.open_sessions,
                 "last_sign_in": user.last_login.isoformat() if user.last_login else None,
             }
-            for user in reading.people(now=timezone.now())
+            for user in selectors.people(now=timezone.now())
         ]
         if options["json"]:
             self.stdout.write(json.dumps(rows))

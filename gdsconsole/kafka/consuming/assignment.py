@@ -1,0 +1,401 @@
+"""The partitions a copy holds, and where each of them stands.
+
+A partition that is assigned is PLACING, paused, until three things are known: which topic it is of for
+good, how far the group committed, and how far its effects are stored. Any of the three services may be
+down at that moment, and a rebalance can't wait for them, so placing is retried from the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+
+from gdsconsole.kafka.clients import Source
+from gdsconsole.kafka.consuming.assigned_partition import Held, Phase, stop_of
+from gdsconsole.kafka.consuming.halts import Decision, HaltStore, PartitionHalt
+from gdsconsole.kafka.consuming.retries import Breaker, BreakerPolicy, Failure, FailureStore, reason_of
+from gdsconsole.kafka.consuming.topic_watch import TopicWatch
+from gdsconsole.kafka.errors import FailureKind, TransientError, kafka_error
+from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place
+from gdsconsole.kafka.offsets.start_offsets import MADE_AGAIN, Commit, Start, label, labelled, start_of
+from gdsconsole.kafka.step import PartitionId, Step
+
+log = logging.getLogger(__name__)
+
+# Cluster id and topic id by topic name.
+Identify = Callable[[Iterable[str]], Mapping[str, tuple[str, str]]]
+
+# The committed offset of each partition, None where there is none, and the stored one.
+Placed = Callable[[Mapping[PartitionId, tuple[int | None, int]]], None]
+
+OFFSETS_TIMEOUT_S = 2.0
+PLACE_AGAIN_S = 1.0
+SAVE_AGAIN_S = 5.0
+
+
+class Assignment:
+    """Answers rebalances, places partitions, and pauses those that back off.
+
+    `commit` is called, and may block within a bound, before partitions are given up. `prepare` comes before
+    partitions are placed at their committed offsets, and `placed` tells of them before their first records;
+    either may raise, and placing is tried again. `take_back` voids what was sent on and isn't committed:
+    partitions were lost, or not placed after all. `forget` drops what was read and waits to be handled.
+    `watch` hears which topics the client begins with; `made_again` is told of a topic that is read from its
+    beginning because the group has read another by that name.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        step: Step[Any],
+        offsets: OffsetTracker,
+        failures: FailureStore,
+        halts: HaltStore,
+        identify: Identify,
+        classify: Callable[[BaseException], FailureKind],
+        breaker: BreakerPolicy,
+        commit: Callable[[Sequence[Place]], None],
+        take_back: Callable[[str], None],
+        forget: Callable[[Sequence[Place]], None],
+        prepare: Callable[[], None],
+        placed: Placed | None,
+        watch: TopicWatch,
+        made_again: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._step = step
+        self._offsets = offsets
+        self._failures = failures
+        self._halts = halts
+        self._identify = identify
+        self._classify = classify
+        self._breaker = breaker
+        self._commit = commit
+        self._take_back = take_back
+        self._prepare = prepare
+        self._placed = placed
+        self._watch = watch
+        self._made_again = made_again
+        self._forget_records = forget
+        self._clock = clock
+        self._held: dict[Place, Held] = {}
+        self._one_topic: str | None = None
+        self._save_from = 0.0
+        self.rebalances = 0
+
+    def use(self, source: Source) -> None:
+        """Nothing is held any more, and what comes is another client's."""
+        self._source = source
+        self._offsets.forget(self._held)
+        self._held.clear()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def partitions(self) -> list[Held]:
+        """In the order of topics and numbers."""
+        return [self._held[place] for place in sorted(self._held)]
+
+    @property
+    def one_topic(self) -> str | None:
+        """The topic, if all partitions are of one."""
+        return self._one_topic
+
+    @property
+    def known(self) -> bool:
+        """Whether the group has ever said what is ours."""
+        return self.rebalances > 0
+
+    def get(self, place: Place) -> Held | None:
+        return self._held.get(place)
+
+    # Rebalance callbacks. They run inside consume() and close(), and must not raise.
+
+    def on_assign(self, _: Any, partitions: list[TopicPartition]) -> None:
+        self.rebalances += 1
+        # Offset 0 asks the broker nothing; the partition is paused before its first fetch and placed
+        # by a seek, and what slips through belongs to a partition that isn't RUNNING.
+        added = [TopicPartition(part.topic, part.partition, 0) for part in partitions]
+        self._source.incremental_assign(added)
+        if added:
+            self._source.pause(added)
+        for part in added:
+            place = (part.topic, part.partition)
+            self._held[place] = Held(place, Breaker(self._breaker))
+        self._changed("assigned", added)
+
+    def on_revoke(self, _: Any, partitions: list[TopicPartition]) -> None:
+        self._commit([(part.topic, part.partition) for part in partitions])
+        self._give_up("revoked", partitions)
+
+    def on_lost(self, _: Any, partitions: list[TopicPartition]) -> None:
+        """They were given to another copy already: nothing of them is committed."""
+        self._take_back("partitions were lost")
+        self._give_up("lost", partitions)
+
+    def _give_up(self, how: str, partitions: list[TopicPartition]) -> None:
+        self.rebalances += 1
+        places = [(part.topic, part.partition) for part in partitions]
+        gone = [self._held.pop(place, None) for place in places]
+        self._offsets.forget(places)
+        self._forget_records(places)
+        try:
+            self._step.revoked([held.id for held in gone if held is not None and held.id is not None])
+        except Exception:
+            log.exception("the step failed to let go of partitions")
+        self._source.incremental_unassign(partitions)
+        self._changed(how, partitions)
+
+    def _changed(self, how: str, partitions: list[TopicPartition]) -> None:
+        topics = {place[0] for place in self._held}
+        self._one_topic = topics.pop() if len(topics) == 1 else None
+        if partitions:
+            names = ", ".join(f"{part.topic}-{part.partition}" for part in partitions)
+            log.info("%s %s; holds %d", how, names, len(self._held))
+
+    # Called from the loop.
+
+    def wake(self, now: float) -> None:
+        """Place what is to be placed and resume what has waited long enough."""
+        due = [
+            held for held in self._held.values() if held.phase is not Phase.RUNNING and held.wake_at <= now
+        ]
+        if not due:
+            return
+        resumed = [held for held in due if held.phase is Phase.BACKOFF]
+        if resumed:
+            self._resume(resumed)
+        placed = [held for held in due if held.phase is Phase.PLACING]
+        if placed:
+            self._place(placed, now)
+
+    def wake_all(self) -> None:
+        """Don't wait any longer for what backs off from an outage: there is a sign that it is over."""
+        for held in self._held.values():
+            if held.failure is not None and held.failure.kind is FailureKind.TRANSIENT:
+                held.wake_at = 0.0
+
+    def back_off(self, held: Held, failure: Failure) -> None:
+        """Pause the partition at the failed record until its next try; polling goes on meanwhile."""
+        held.failure = failure
+        held.phase = Phase.BACKOFF
+        held.wake_at = failure.next_try_at
+        held.reason = f"{failure.error_type}: {failure.error}"
+        part = TopicPartition(*held.place)
+        self._source.pause([part])
+        self.rewind(held, failure.offset)
+        self._remember(failure)
+
+    def rewind(self, held: Held, offset: int) -> None:
+        """Read the partition from `offset` again."""
+        self._offsets.rewind(held.place)
+        held.position = offset
+        held.rewound = True
+        self._seek(held)
+
+    def place_again(self, partitions: Iterable[Held], reason: str, *, after_s: float = 0.0) -> None:
+        """Drop what is buffered of these and start where the stored progress is by then."""
+        chosen = list(partitions)
+        if chosen:
+            self._source.pause([TopicPartition(*held.place) for held in chosen])
+            self._forget_records([held.place for held in chosen])
+        for held in chosen:
+            self._offsets.rewind(held.place)
+            held.phase = Phase.PLACING
+            held.rewound = True
+            held.wake_at = self._clock() + after_s
+            held.reason = reason
+
+    def stand(self, held: Held) -> None:
+        """Halt the partition at its position; polling goes on for the others."""
+        if held.failure is not None:
+            self._forget(held)
+        held.phase, held.wake_at = Phase.HALTED, math.inf
+        held.stop_at = None
+        held.rewound = True
+        held.reason = held.halt.reason if held.halt is not None else ""
+        self._source.pause([TopicPartition(*held.place)])
+        self._seek(held)
+
+    def go_on(self, held: Held) -> None:
+        """Read a halted partition again, from its position."""
+        held.breaker.reset()
+        self._seek(held)
+        if held.phase is Phase.HALTED:
+            self._resume([held])
+
+    def start_over(self, held: Held, end: int) -> None:
+        """The log ends at `end`, before what was read of it: truncated, or another topic by now."""
+        try:
+            part = self._identified([held])[held.place]
+            stored = self._step.assigned([part]).get(part, 0)
+            from_the_start = part != held.id or stored == 0
+            held.id, held.stored = part, stored
+            held.position = 0 if from_the_start else end
+            held.buried.clear()
+            held.rewound = True
+            self._offsets.start(
+                held.place, None if from_the_start else end, committed=None, label=label(part.topic_id)
+            )
+            self._go_to(held, OFFSET_BEGINNING if from_the_start else end)
+        except Exception as error:
+            self.place_again([held], f"{type(error).__name__}: {reason_of(error)}", after_s=PLACE_AGAIN_S)
+
+    def passed(self, held: Held, next_offset: int) -> None:
+        """Records below `next_offset` are done; a failure among them is over."""
+        held.position = next_offset
+        if held.buried:
+            held.buried = {offset for offset in held.buried if offset >= next_offset}
+        if held.failure is not None and held.failure.offset < next_offset:
+            self._forget(held)
+        if held.stop_at is not None and next_offset >= held.stop_at:
+            self.stand(held)
+
+    def _resume(self, partitions: list[Held]) -> None:
+        for held in partitions:
+            held.phase = Phase.RUNNING
+            held.reason = ""
+        self._source.resume([TopicPartition(*held.place) for held in partitions])
+
+    def _place(self, partitions: list[Held], now: float) -> None:
+        try:
+            self._find(partitions, now)
+        except Exception as error:
+            if self._classify(error) is FailureKind.UNKNOWN:
+                # No record is to blame, and giving up would leave the partition unread.
+                log.exception("can't place %s", ", ".join(held.name for held in partitions))
+            for held in partitions:
+                if held.phase is Phase.PLACING:
+                    held.wake_at = now + PLACE_AGAIN_S
+                    held.reason = f"{type(error).__name__}: {reason_of(error)}"
+
+    def _find(self, partitions: list[Held], now: float) -> None:
+        ids = self._identified(partitions)
+        self._prepare()
+        answers = self._source.committed(
+            [TopicPartition(*held.place) for held in partitions], timeout=OFFSETS_TIMEOUT_S
+        )
+        commits: dict[Place, Commit | None] = {}
+        for answer in answers:
+            if answer.error is not None:
+                raise KafkaException(answer.error)
+            commit = Commit(answer.offset, labelled(answer.metadata)) if answer.offset >= 0 else None
+            commits[answer.topic, answer.partition] = commit
+        stored = self._step.assigned(list(ids.values()))
+        failures = self._failures.load(list(ids.values()))
+        halts = self._halts.load(list(ids.values()))
+        starts = {part: start_of(part, commits[place], stored) for place, part in ids.items()}
+        try:
+            if self._placed is not None:
+                self._placed({part: (start.committed, start.stored) for part, start in starts.items()})
+            for held in partitions:
+                part = ids[held.place]
+                self._recall(held, part, halts.get(part))
+                self._start(held, part, starts[part], failures.get(part), now)
+        except BaseException:
+            self._take_back("partitions were not placed")
+            raise
+
+    def _recall(self, held: Held, part: PartitionId, stored: PartitionHalt | None) -> None:
+        """What its last owner left, or this one could not store yet."""
+        if held.halt is None or held.halt_is_stored or held.halt.partition != part:
+            held.halt, held.halt_is_stored = stored, stored is not None
+        held.armed = held.halt is None or held.halt.decision is not Decision.DEAD_LETTER
+
+    def _identified(self, partitions: Iterable[Held]) -> dict[Place, PartitionId]:
+        """Which partitions these are for good; raises where the client knows a topic as another."""
+        places = [held.place for held in partitions]
+        identities = self._identify({topic for topic, _ in places})
+        changed = [topic for topic, (_, id_) in identities.items() if not self._watch.begins_with(topic, id_)]
+        if changed:
+            raise TransientError(f"{', '.join(sorted(changed))}: {MADE_AGAIN}")
+        return {
+            (topic, number): PartitionId(topic, number, identities[topic][1], identities[topic][0])
+            for topic, number in places
+        }
+
+    def _start(
+        self, held: Held, part: PartitionId, start: Start, failure: Failure | None, now: float
+    ) -> None:
+        held.id, held.stored = part, start.stored
+        # Only a group that never got anywhere here starts at the log's start. The client's own reset
+        # is an error, so that a start that retention has deleted is a loss with a number.
+        held.position = self._log_start(held) if start.offset is None else start.offset
+        # What is committed of an earlier topic is in the way, and this topic's own is due at once.
+        safe = held.position if start.is_made_again else start.offset
+        self._offsets.start(held.place, safe, committed=start.committed, label=label(part.topic_id))
+        if start.is_made_again:
+            self._made_again(part.topic)
+        self._go_to(held, held.position)
+        held.failure, held.suspect_until = failure, 0
+        if failure is not None and failure.offset < held.position:
+            self._forget(held)
+        elif failure is not None and failure.kind is FailureKind.UNKNOWN:
+            held.suspect_until = failure.offset + 1
+        held.stop_at = stop_of(held)
+        if held.stop_at == held.position:
+            self.stand(held)
+        elif held.failure is not None and held.failure.next_try_at > now:
+            held.phase, held.wake_at = Phase.BACKOFF, held.failure.next_try_at
+            held.reason = f"{held.failure.error_type}: {held.failure.error}"
+        else:
+            self._resume([held])
+
+    def _log_start(self, held: Held) -> int:
+        # A seek to the beginning has the client ask for it; the resume that follows voids the answer,
+        # and the partition waits a second for the client to ask again.
+        return self._source.get_watermark_offsets(
+            TopicPartition(*held.place), timeout=OFFSETS_TIMEOUT_S, cached=False
+        )[0]
+
+    def _seek(self, held: Held) -> None:
+        """Have the client read from the partition's position, by placing it again where it won't."""
+        try:
+            self._go_to(held, held.position)
+        except KafkaException as error:
+            # Where the client reads is unknown now, and records beyond the position would be taken for
+            # the next ones. Placing seeks again, until it works.
+            self.place_again([held], reason_of(error))
+
+    def _go_to(self, held: Held, offset: int) -> None:
+        """Have the client read from `offset`, whatever it did before; raises KafkaException."""
+        part = TopicPartition(*held.place, offset)
+        try:
+            self._source.seek(part)
+        except KafkaException as error:
+            cause = kafka_error(error)
+            if cause is None or cause.code() != KafkaError._STATE:
+                raise
+            # After an offset that was out of range the client fetches nothing of the partition, and
+            # refuses to seek in it. Assigned anew, it starts again; and an assignment ends a pause.
+            self._source.incremental_unassign([part])
+            self._source.incremental_assign([part])
+            if held.phase is not Phase.RUNNING:
+                self._source.pause([part])
+
+    def _remember(self, failure: Failure) -> None:
+        # Kept for the next owner's sake. If it can't be, this owner still knows; and it doesn't wait for a
+        # store that is away once for each partition.
+        if self._clock() < self._save_from:
+            return
+        try:
+            self._failures.save(failure)
+        except Exception as error:
+            self._save_from = self._clock() + SAVE_AGAIN_S
+            log.warning("a failure of %s isn't stored: %s", failure.partition.topic, reason_of(error))
+
+    def _forget(self, held: Held) -> None:
+        held.failure = None
+        if held.id is None:
+            return
+        try:
+            self._failures.clear(held.id)
+        except Exception as error:
+            log.warning("an old failure of %s isn't removed: %s", held.name, reason_of(error))

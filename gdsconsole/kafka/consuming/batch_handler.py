@@ -1,0 +1,361 @@
+"""What happens to a batch: decode, bury, apply, and the consequences of each failure.
+
+The order is the promise. Dead letters are acknowledged before the step runs, because the step's
+transaction moves the stored progress past them: after a crash between the two, a dead letter is
+written twice, which its index counts once. The other way round it would be lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gdsconsole.kafka.clients import Record
+from gdsconsole.kafka.consuming.assigned_partition import Held, Phase
+from gdsconsole.kafka.consuming.assignment import Assignment
+from gdsconsole.kafka.consuming.batching import BatchPolicy, offset_of, place_of, stretches
+from gdsconsole.kafka.consuming.dead_lettering import Burials
+from gdsconsole.kafka.consuming.decoding import Decoded, Decoder, Undecodable
+from gdsconsole.kafka.consuming.halting import Halting
+from gdsconsole.kafka.consuming.halts import MustHalt
+from gdsconsole.kafka.consuming.retries import (
+    BreakerPolicy,
+    Failure,
+    Passed,
+    RetryPolicy,
+    is_exhausted,
+    next_failure,
+    reason_of,
+)
+from gdsconsole.kafka.dead_letters.envelope import is_for_another
+from gdsconsole.kafka.errors import DeadLettersNotWritten, FailureKind
+from gdsconsole.kafka.forwarding.delivery import Onward
+from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place, Stretch
+from gdsconsole.kafka.status import Counters
+from gdsconsole.kafka.step import Batch, PartitionId, Step
+
+log = logging.getLogger(__name__)
+
+# How long records that are kept apart may keep the loop from polling.
+CAREFUL_S = 0.5
+POSTPONED_S = 1.0
+# Between so many dead letters the breakers look at what passed, so that a large batch of poison is not all
+# dead-lettered before they do.
+DEAD_AT_ONCE = 100
+
+Stretches = Mapping[Place, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    batch: BatchPolicy = field(default_factory=BatchPolicy)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)  # of a partition
+    consumer_breaker: BreakerPolicy = field(
+        default_factory=lambda: BreakerPolicy(max_dead_letters=20_000, min_records=1_000)
+    )  # of all partitions of a consumer together
+
+
+@dataclass(slots=True)
+class BatchHandler:
+    """Handles batches for one consumer. No method raises a failure of a record."""
+
+    group: str
+    decoder: Decoder
+    step: Step[Any]
+    burials: Burials
+    halting: Halting
+    assignment: Assignment
+    offsets: OffsetTracker
+    counters: Counters
+    policies: Policies
+    classify: Callable[[BaseException], FailureKind]
+    clock: Callable[[], float]
+    jitter: Callable[[], float]
+    onward: Onward | None = None
+
+    def handle(self, records: list[Record]) -> None:
+        """Hand on what is wanted, in one batch; what failed before is kept apart from the rest."""
+        found = stretches(records, one_topic=self.assignment.one_topic)
+        apart: dict[Place, Held] = {}
+        plain = True
+        for place, (first, _) in found.items():
+            held = self.assignment.get(place)
+            if held is None or not held.takes(first) or held.stop_at is not None:
+                plain = False
+            elif held.failure is not None or held.suspect_until > first:
+                apart[place] = held
+        if plain and not apart:
+            self._together(records, found)
+            return
+        wanted = [record for record in records if self._is_wanted(record)]
+        rest = [record for record in wanted if place_of(record) not in apart]
+        if rest:
+            self._together(rest, stretches(rest, one_topic=None))
+        deadline = time.perf_counter() + CAREFUL_S
+        for turn, (place, held) in enumerate(apart.items()):
+            own = [record for record in wanted if place_of(record) == place]
+            if own and turn and time.perf_counter() > deadline:
+                # What fails one of them fails all, a lock's wait after the other: poll in between.
+                self.assignment.rewind(held, offset_of(own[0]))
+            elif own and held.suspect_until > offset_of(own[0]):
+                self._one_by_one(held, own)
+            elif own:
+                self._together(own, stretches(own, one_topic=None))
+        self._stop_again(found, wanted)
+
+    def skip(self, held: Held, to: int) -> None:
+        """Move a halted partition past records that nobody is to process; raises as a step does."""
+        taken = [self.offsets.take(held.place, to)]
+        stored = self._apply(Batch((), (), {_id(held): (held.stored, to)}), taken)
+        self._done(held, to, stored)
+
+    def _stop_again(self, found: Stretches, wanted: Sequence[Record]) -> None:
+        """Halt what has come to its halt again, though no record is left that stands right before it."""
+        for place, (_, reached) in found.items():
+            held = self.assignment.get(place)
+            if held is None or held.stop_at is None or held.phase is not Phase.RUNNING:
+                continue
+            own = [offset_of(record) for record in wanted if place_of(record) == place]
+            if reached > held.stop_at and (not own or held.position > own[-1]):
+                self.offsets.skip(place, held.stop_at)
+                self.assignment.passed(held, held.stop_at)
+
+    def _is_wanted(self, record: Record) -> bool:
+        held = self.assignment.get(place_of(record))
+        return held is not None and held.takes(offset_of(record))
+
+    def _together(self, records: list[Record], found: Stretches) -> None:
+        decoded = self._decode(records)
+        if len(decoded.bad) > DEAD_AT_ONCE:
+            self._in_pieces(records, decoded.bad)
+            return
+        parts = [(self._held(place), first, reached) for place, (first, reached) in found.items()]
+        taken = [self.offsets.take(held.place, reached) for held, _, reached in parts]
+        moves = {_id(held): (held.stored, reached) for held, _, reached in parts}
+        try:
+            self.burials.bury(decoded.bad)
+            stored = self._apply(Batch(decoded.records, decoded.values, moves), taken)
+        except Exception as error:
+            kind = None if _must_halt(error) else self.classify(error)
+            if kind is FailureKind.TRANSIENT:
+                for held, first, _ in parts:
+                    self._retry_later(held, self._next_failure(held, first, error, kind))
+            elif kind is FailureKind.FENCED:
+                self._reload([held for held, _, _ in parts], error)
+            else:  # One by one, the culprit is found, and nothing but its partition halts.
+                log.info("%s looks for the record that fails: %s", self.group, reason_of(error))
+                for held, _, reached in parts:
+                    held.suspect_until = reached
+                    self._one_by_one(held, [one for one in records if place_of(one) == held.place])
+            return
+        self.counters.batches += 1
+        self.counters.processed += len(decoded.records)
+        for held, _, reached in parts:
+            self._done(held, reached, stored)
+        self._watch(records, found, decoded.bad)
+
+    def _in_pieces(self, records: list[Record], bad: Sequence[Undecodable]) -> None:
+        """A batch that is mostly poison, in parts, of which the breakers may stop every one."""
+        dead = {id(one.record) for one in bad}
+        reached: dict[Place, int] = {}
+        piece: list[Record] = []
+        count = 0
+        for position, record in enumerate(records):
+            piece.append(record)
+            count += id(record) in dead
+            if count < DEAD_AT_ONCE and position < len(records) - 1:
+                continue
+            # A partition that isn't where the last piece left it is read again from where it stands.
+            own = [one for one in piece if self._is_wanted(one) and self._goes_on(one, reached)]
+            if own:
+                found = stretches(own, one_topic=None)
+                self._together(own, found)
+                reached |= {place: end for place, (_, end) in found.items()}
+            piece, count = [], 0
+
+    def _goes_on(self, record: Record, reached: Mapping[Place, int]) -> bool:
+        """Whether its partition is where the last piece left it, or was in none yet."""
+        place = place_of(record)
+        return place not in reached or reached[place] == self._held(place).position
+
+    def _one_by_one(self, held: Held, records: Sequence[Record]) -> None:
+        """A partition's records each in a batch of its own, so that the culprit's neighbours pass."""
+        self.offsets.rewind(held.place)
+        deadline = time.perf_counter() + CAREFUL_S
+        for position, record in enumerate(records):
+            if position and time.perf_counter() > deadline:
+                self.assignment.rewind(held, offset_of(record))
+                return
+            if not self._alone(held, record) or held.phase is not Phase.RUNNING:
+                return
+
+    def _alone(self, held: Held, record: Record) -> bool:
+        """Whether the record is done: applied, or dead-lettered."""
+        offset, reached = offset_of(record), offset_of(record) + 1
+        decoded = self._decode([record])
+        taken = [self.offsets.take(held.place, reached)]
+        moves = {_id(held): (held.stored, reached)}
+        try:
+            self.burials.bury(decoded.bad)
+            stored = self._apply(Batch(decoded.records, decoded.values, moves), taken)
+        except Exception as error:
+            if _must_halt(error):
+                self._halt(held, offset, error)
+                return False
+            kind = self.classify(error)
+            failure = None
+            if kind is FailureKind.FENCED:
+                self._reload([held], error)
+                return False
+            if kind is not FailureKind.POISON:
+                failure = self._next_failure(held, offset, error, kind)
+                if not is_exhausted(failure, self.policies.retry):
+                    self._retry_later(held, failure)
+                    return False
+            return self._abandon(held, record, error, failure, moves, taken)
+        self.counters.batches += 1
+        self.counters.processed += len(decoded.records)
+        self._done(held, reached, stored)
+        self._watch([record], {held.place: (offset, reached)}, decoded.bad)
+        return True
+
+    def _abandon(
+        self,
+        held: Held,
+        record: Record,
+        error: Exception,
+        failure: Failure | None,
+        moves: Mapping[PartitionId, tuple[int, int]],
+        taken: Sequence[Stretch],
+    ) -> bool:
+        """Dead-letter a record that the step won't take, and move past it; whether that was done."""
+        offset, reached = offset_of(record), offset_of(record) + 1
+        bad = [Undecodable(record, error)]
+        try:
+            self.burials.bury(bad, failure, stage="step")
+            stored = self._apply(Batch((), (), moves), taken)
+        except Exception as again:
+            kind = None if _must_halt(again) else self.classify(again)
+            if kind is FailureKind.FENCED:
+                self._reload([held], again)
+            elif kind is FailureKind.TRANSIENT and failure is not None:
+                # It has had its tries; what is left is to write it down.
+                self._retry_later(held, replace(failure, next_try_at=self.clock() + POSTPONED_S))
+            elif kind is FailureKind.TRANSIENT:
+                self._retry_later(held, self._next_failure(held, offset, again, kind))
+            else:
+                self._halt(held, offset, again)
+            return False
+        self._done(held, reached, stored)
+        self._watch([record], {held.place: (offset, reached)}, bad)
+        return True
+
+    def _decode(self, records: list[Record]) -> Decoded:
+        """What is this group's to apply; a replay that is for another group is passed over."""
+        if any(map(type(records[0]).headers, records)):
+            records = [record for record in records if not is_for_another(record, self.group)]
+        return self.decoder(records) if records else Decoded((), ())
+
+    def _apply(self, batch: Batch[Any], taken: Sequence[Stretch]) -> bool:
+        """Have the step handle the batch; its stretches are done, or will be when what it sent arrives."""
+        if self.onward is None:
+            stored = self.step.handle(batch)
+            for stretch in taken:
+                self.offsets.done(stretch)
+            return stored
+        try:
+            stored = self.step.handle(batch)
+        except BaseException:
+            self.onward.drop()
+            raise
+        self.onward.seal(taken)
+        return stored
+
+    def _done(self, held: Held, reached: int, stored: bool) -> None:
+        if stored:
+            held.stored = reached
+        self.assignment.passed(held, reached)
+
+    def _watch(self, records: Sequence[Record], found: Stretches, bad: Sequence[Undecodable]) -> None:
+        """Let the breakers see what passed."""
+        passed, together = _passed(records, found, bad)
+        self.halting.watch(passed, together, reason_of(bad[-1].error) if bad else "")
+
+    def _halt(self, held: Held, offset: int, error: Exception) -> None:
+        self.assignment.rewind(held, offset)
+        reason = reason_of(error)
+        told = isinstance(error, (MustHalt, DeadLettersNotWritten))
+        self.halting.halt(held, reason if told else f"can't move past {held.name}@{offset}: {reason}")
+
+    def _next_failure(self, held: Held, offset: int, error: BaseException, kind: FailureKind) -> Failure:
+        return next_failure(
+            held.failure,
+            partition=_id(held),
+            offset=offset,
+            error=error,
+            kind=kind,
+            policy=self.policies.retry,
+            now=self.clock(),
+            jitter=self.jitter(),
+        )
+
+    def _retry_later(self, held: Held, failure: Failure) -> None:
+        self.counters.retries += 1
+        log.warning(
+            "%s waits %.1f s at %s@%d after attempt %d: %s: %s",
+            self.group,
+            failure.next_try_at - self.clock(),
+            held.name,
+            failure.offset,
+            failure.attempt,
+            failure.error_type,
+            failure.error,
+        )
+        self.assignment.back_off(held, failure)
+
+    def _reload(self, partitions: Sequence[Held], error: BaseException) -> None:
+        self.counters.fenced += 1
+        log.warning("%s drops a batch: %s", self.group, error)
+        self.assignment.place_again(partitions, "")
+
+    def _held(self, place: Place) -> Held:
+        held = self.assignment.get(place)
+        if held is None:
+            raise LookupError(f"{place[0]}-{place[1]} isn't assigned")
+        return held
+
+
+def _id(held: Held) -> PartitionId:
+    if held.id is None:
+        raise LookupError(f"{held.name} isn't placed")
+    return held.id
+
+
+def _must_halt(error: Exception) -> bool:
+    """Whether neither a retry nor a dead letter can mend it."""
+    return isinstance(error, MustHalt) or (isinstance(error, DeadLettersNotWritten) and not error.transient)
+
+
+def _passed(
+    records: Sequence[Record], found: Stretches, bad: Sequence[Undecodable]
+) -> tuple[Mapping[Place, Passed], Passed]:
+    """What became of the records of each partition, and of all together."""
+    if not bad:
+        # Gaps in a compacted partition count as good records: close enough, where all are.
+        widths = {place: Passed(reached - first) for place, (first, reached) in found.items()}
+        return widths, Passed(len(records))
+    dead = {id(one.record) for one in bad}
+    by_place: dict[Place, list[bool]] = {place: [] for place in found}
+    for record in records:
+        by_place[place_of(record)].append(id(record) in dead)
+    together = [id(record) in dead for record in records]
+    return {place: _counted(each) for place, each in by_place.items()}, _counted(together)
+
+
+def _counted(dead: Sequence[bool]) -> Passed:
+    at_end = next((turn for turn, one in enumerate(reversed(dead)) if not one), len(dead))
+    return Passed(len(dead), sum(dead), at_end)

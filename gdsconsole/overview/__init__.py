@@ -1,5 +1,0 @@
-"""The overview: is anything wrong, and where do I go?
-
-`reading` reads; `model` is what was read; `problems`, `tiles`, `flow` and `fleet` decide what to say
-of it, and are pure.
-"""

@@ -1,0 +1,91 @@
+"""How a pipeline's copies share the partitions of its topics. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gdsconsole.text.formats import plural
+
+
+class Place(NamedTuple):
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One partition. `slot` is the copy that holds it, None is nobody; `why` says why it waits, or halted."""
+
+    number: int
+    slot: int | None
+    why: str
+    is_halted: bool = False
+
+    @property
+    def tint(self) -> str:
+        return tint(self.slot)
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    topic: str
+    cells: tuple[Cell, ...]
+
+
+def tint(slot: int | None) -> str:
+    """Which of the eight series colours a copy has; the number beside it tells more than eight apart."""
+    return "nobody" if slot is None else str(slot % 8 + 1)
+
+
+def place_of(name: str) -> Place:
+    """The place that `topic-number` names."""
+    topic, _, number = name.rpartition("-")
+    return Place(topic, int(number))
+
+
+def strips(
+    *,
+    held: Mapping[Place, int],
+    known: Iterable[Place],
+    waiting: Mapping[Place, str],
+    halted: Mapping[Place, str],
+) -> list[Strip]:
+    """A strip a topic: its partitions in order, each with the copy that holds it.
+
+    `halted` are those that stand until a person decides, and why. `known` are partitions the group ever
+    had; of topics that nobody reads any more they are left out, as long as somebody reads any.
+    """
+    topics = sorted({place.topic for place in held} or {place.topic for place in known})
+    drawn = []
+    for topic in topics:
+        numbers = [place.number for place in {*held, *known} if place.topic == topic]
+        places = [Place(topic, number) for number in range(max(numbers) + 1)]
+        cells = tuple(
+            Cell(place.number, held.get(place), halted.get(place) or waiting.get(place, ""), place in halted)
+            for place in places
+        )
+        drawn.append(Strip(topic, cells))
+    return drawn
+
+
+def shared(counts: Sequence[int], *, total: int) -> str:
+    """In words: `counts` are the partitions of each running copy, of `total` there are."""
+    if not total:
+        return "its partitions aren't known yet"
+    partitions = plural(total, "partition")
+    held = sum(counts)
+    if not held:
+        return f"{partitions}, held by nobody"
+    if len(counts) == 1:
+        told = f"{partitions} on one copy"
+    else:
+        fewest, most = min(counts), max(counts)
+        each = f"{most}" if fewest == most else f"{fewest} {'or' if most - fewest == 1 else 'to'} {most}"
+        told = f"{partitions} over {len(counts)} copies: {each} each"
+    left = total - held
+    return f"{told}; {left} held by nobody" if left > 0 else told

@@ -1,0 +1,319 @@
+"""The pipelines as their page shows them: one reading, put together from what each store knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
+
+from gdsconsole.live.recent_values import history, summed
+from gdsconsole.live.snapshots import latest_of
+from gdsconsole.pipelines import capacity, services, status
+from gdsconsole.pipelines.halts.services import HaltRow
+from gdsconsole.pipelines.models import PartitionFailure, PartitionProgress, Pipeline, PipelineCopy
+from gdsconsole.pipelines.partition_shares import Place, Strip, place_of, shared, strips, tint
+from gdsconsole.pipelines.services import CopyRow, PipelineRow
+from gdsconsole.pipelines.status import Around, Verdict
+
+FAILURES_SHOWN = 12
+# What comes of a pipeline's records, in the plural.
+WRITES: Mapping[str, str] = {
+    "alerting": "alert events",
+    "warehouse": "points",
+    "analytics": "minutes",
+    "dlq-index": "dead letters",
+}
+Trend = list[float | None]
+UNKNOWN_AROUND = Around()
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Rates a second and counts since the copy started; None is unknown."""
+
+    rate_in: float | None = None
+    rate_out: float | None = None
+    batch_ms: float | None = None
+    processed: float | None = None
+    dead_letters: float | None = None
+    retries: float | None = None
+    rebalances: float | None = None
+    lost: float | None = None
+    commit_failures: float | None = None
+    last_commit_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyView:
+    """`live` is the address under which its values come; `waiting` is why by partition."""
+
+    slot: int
+    state: str
+    reason: str
+    host: str | None
+    pid: int | None
+    places: tuple[Place, ...]
+    waiting: Mapping[str, str]
+    figures: Figures
+    trend: Trend
+    live: str
+
+    @property
+    def tint(self) -> str:
+        """As its cells have it; a copy without any has none."""
+        return tint(self.slot if self.places else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A partition that stands still: at which record, why, and when it is tried again."""
+
+    place: Place
+    offset: int | None
+    why: str
+    attempt: int | None
+    next_try_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineView:
+    """`share` says in words how `strips` share the partitions out, `short` why it lacks copies."""
+
+    name: str
+    group: str
+    state: str
+    reason: str
+    short: str
+    since: datetime | None
+    wanted_copies: int
+    figures: Figures
+    trend_in: Trend
+    trend_out: Trend
+    trend_lag: Trend
+    lag: float | None
+    lag_page: str
+    writes: str
+    copies: tuple[CopyView, ...]
+    halted: tuple[HaltRow, ...]
+    strips: tuple[Strip, ...]
+    share: str
+    stuck: tuple[Stuck, ...]
+    more_stuck: int
+    verdict: Verdict
+
+    @property
+    def running(self) -> int:
+        """How many of its copies somebody runs."""
+        return sum(1 for copy in self.copies if copy.pid is not None)
+
+    @property
+    def verdict_told(self) -> str:
+        """The verdict as a sentence, and what its consumers say of it."""
+        said = f" Its consumers say: {self.reason}." if self.reason else ""
+        return f"{self.name} {self.verdict.text}.{said}"
+
+    @property
+    def standing(self) -> int:
+        """How many of its partitions wait for a decision; the others go on."""
+        return sum(1 for halt in self.halted if not halt["decision"])
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the group has, as far as is known."""
+        return max(sum(len(strip.cells) for strip in self.strips), len(self.halted))
+
+    @property
+    def decided(self) -> list[HaltRow]:
+        """What was decided of halted partitions and isn't over yet."""
+        return [halt for halt in self.halted if halt["decision"]]
+
+    @property
+    def is_abandoned(self) -> bool:
+        """It should run, and nobody runs it."""
+        return self.state == "starting" and self.running == 0
+
+
+def read(*, now: datetime) -> list[PipelineView]:
+    """Every pipeline. Without Redis the trends are empty and the figures some seconds old."""
+    rows = services.listing(now=now, processes=capacity.processes(now=now))
+    stats = latest_of(["pipeline.stats", "lag.sampled", "brokers.sampled", "topics.compared"])
+    around = status.around_of(stats["brokers.sampled"], stats["topics.compared"], now=now.timestamp())
+    keys = [f"{row['name']}/{copy['slot']}" for row in rows for copy in row["copies"]]
+    groups = [row["group"] for row in rows]
+    into = history("pipeline.stats", "rate_in", keys)
+    out = history("pipeline.stats", "rate_out", keys)
+    behind = history("lag.sampled", "total_lag", groups)
+    known: dict[str, set[Place]] = {group: set() for group in groups}
+    seen = PartitionProgress.objects.filter(group__in=groups).values_list("group", "topic", "partition")
+    for group, topic, number in seen.distinct():
+        known[group].add(Place(topic, number))
+    failures: dict[str, list[PartitionFailure]] = {group: [] for group in groups}
+    for failure in PartitionFailure.objects.filter(group__in=groups).order_by("topic", "partition"):
+        failures[failure.group].append(failure)
+    moment = now.timestamp()
+
+    def trend(points: Mapping[str, Any], names: Iterable[str]) -> Trend:
+        return summed({name: points[name] for name in names}, now=moment)
+
+    views = []
+    for row in rows:
+        names = [f"{row['name']}/{copy['slot']}" for copy in row["copies"]]
+        copies = [
+            copy_view(row["name"], copy, (stats["pipeline.stats"] or {}).get(name), trend(into, [name]))
+            for name, copy in zip(names, row["copies"], strict=True)
+        ]
+        sample = (stats["lag.sampled"] or {}).get(row["group"])
+        views.append(
+            pipeline_view(
+                row,
+                copies,
+                known=known[row["group"]],
+                failures=failures[row["group"]],
+                trends=(trend(into, names), trend(out, names), trend(behind, [row["group"]])),
+                sample=sample,
+                lag_now=status.lag_of(stats["lag.sampled"], row["group"], now=moment),
+                around=around,
+            )
+        )
+    return views
+
+
+def copy_view(name: str, copy: CopyRow, stats: Mapping[str, Any] | None, trend: Trend) -> CopyView:
+    """A copy by its heartbeat, or by what it published since, which is newer by a second or two. Pure."""
+    beat = copy["heartbeat_at"]
+    is_newer = (
+        stats is not None
+        and copy["pid"] is not None
+        and beat is not None
+        and stats["published_at"] > beat.timestamp()
+        and stats.get("state") not in (None, PipelineCopy.State.STOPPED)
+    )
+    told: Mapping[str, Any] = {**copy["counters"], "rate_in": copy["rate_in"]}
+    state, reason, partitions = copy["state"], copy["reason"], copy["partitions"]
+    if is_newer and stats is not None:
+        told = stats
+        state, reason = stats["state"], stats.get("reason") or ""
+        partitions = stats.get("partitions") or []
+    return CopyView(
+        slot=copy["slot"],
+        state=state,
+        reason=reason,
+        host=copy["host"],
+        pid=copy["pid"],
+        places=tuple(sorted(map(place_of, partitions))),
+        waiting={where: why for where, why in (told.get("waiting") or {}).items() if why},
+        figures=Figures(**{field: told.get(field) for field in Figures.__slots__}),
+        trend=trend,
+        live=f"pipeline.stats:{name}/{copy['slot']}:",
+    )
+
+
+def pipeline_view(
+    row: PipelineRow,
+    copies: Sequence[CopyView],
+    *,
+    known: set[Place],
+    failures: Sequence[PartitionFailure],
+    trends: tuple[Trend, Trend, Trend],
+    sample: Mapping[str, Any] | None,
+    lag_now: float | None = None,
+    around: Around = UNKNOWN_AROUND,
+) -> PipelineView:
+    """Pure. `known` are the partitions that the group ever had; `trends` in, out and of the lag.
+
+    `sample` is the newest of the group's lag; a group that was never sampled has no page of its own.
+    `lag_now` is what it said, where that is not long ago.
+    """
+    held = {place: copy.slot for copy in copies for place in copy.places}
+    waiting = {place_of(where): why for copy in copies for where, why in copy.waiting.items()}
+    standing = {
+        Place(one["topic"], one["partition"]): one["reason"] for one in row["halted"] if not one["decision"]
+    }
+    drawn = strips(held=held, known=known, waiting=waiting, halted=standing)
+    stuck = _stuck(failures, waiting)
+    figures = total(copy.figures for copy in copies)
+    state, reason = _state_now(row, copies)
+    return PipelineView(
+        name=row["name"],
+        group=row["group"],
+        state=state,
+        reason=reason,
+        short=row["short"] if row["is_wanted"] else "",
+        since=row["since"],
+        wanted_copies=row["wanted_copies"],
+        figures=figures,
+        trend_in=trends[0],
+        trend_out=trends[1],
+        trend_lag=trends[2],
+        lag=sample.get("total_lag") if sample else None,
+        lag_page=reverse("lag:group", args=[row["group"]]) if sample else reverse("lag:groups"),
+        writes=WRITES.get(row["name"], "rows or records"),
+        copies=tuple(copies),
+        halted=tuple(row["halted"]),
+        strips=tuple(drawn),
+        share=shared(
+            [len(copy.places) for copy in copies if copy.pid is not None],
+            total=sum(len(strip.cells) for strip in drawn),
+        ),
+        stuck=tuple(stuck[:FAILURES_SHOWN]),
+        more_stuck=max(0, len(stuck) - FAILURES_SHOWN),
+        verdict=status.verdict(
+            state=state,
+            running=sum(copy.pid is not None for copy in copies),
+            partitions=len(held),
+            reads=_reads(row) or {place.topic for place in (held or known)},
+            rate=figures.rate_in,
+            trend=trends[0],
+            lag=lag_now,
+            around=around,
+            reason=reason,
+        ),
+    )
+
+
+def _state_now(row: PipelineRow, copies: Sequence[CopyView]) -> tuple[str, str]:
+    """The stored state, unless a consumer has said since that it waits: it can't store that it waits for the
+    database."""
+    waiting = [copy.reason for copy in copies if copy.state == PipelineCopy.State.BACKOFF]
+    if waiting and row["state"] in (Pipeline.State.RUNNING, PipelineCopy.State.STARTING):
+        return PipelineCopy.State.BACKOFF.value, waiting[0]
+    return row["state"], row["reason"]
+
+
+def _reads(row: PipelineRow) -> set[str]:
+    """The topics that its consumers say they read."""
+    told = [copy["counters"].get("reads") for copy in row["copies"]]
+    return {name for names in told if isinstance(names, list) for name in names if isinstance(name, str)}
+
+
+def total(each: Iterable[Figures]) -> Figures:
+    """Of all copies: sums of what is known; the slowest batch and the newest commit. Pure."""
+    figures = list(each)
+
+    def known(field: str) -> list[float]:
+        return [value for one in figures if (value := getattr(one, field)) is not None]
+
+    newest = {"batch_ms", "last_commit_at"}
+    return Figures(
+        **{
+            field: (max(known(field)) if field in newest else sum(known(field))) if known(field) else None
+            for field in Figures.__slots__
+        }
+    )
+
+
+def _stuck(failures: Sequence[PartitionFailure], waiting: Mapping[Place, str]) -> list[Stuck]:
+    stored = {Place(one.topic, one.partition): one for one in failures}
+    return [
+        Stuck(
+            place=place,
+            offset=stored[place].offset if place in stored else None,
+            why=f"{stored[place].error_type}: {stored[place].error}" if place in stored else waiting[place],
+            attempt=stored[place].attempt if place in stored else None,
+            next_try_at=stored[place].next_try_at if place in stored else None,
+        )
+        for place in sorted({*stored, *waiting})
+    ]

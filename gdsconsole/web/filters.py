@@ -1,0 +1,32 @@
+"""What is wrong with the filters of a list, and what the page that says so is answered with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.http import HttpRequest
+
+from gdsconsole.database.refusals import shown
+
+
+def problems_of(data: Mapping[str, Any], errors: Mapping[str, Sequence[Any]]) -> list[str]:
+    """A line for each, with the filter's name, what is wrong with it, and what it was given. Pure."""
+    told = []
+    for name, found in errors.items():
+        value = str(data.get(name, ""))
+        for error in found:
+            is_said = bool(value) and value in str(error)
+            told.append(f"{name}: {error}" if is_said else f"{name} {shown(value)}: {error}")
+    return told
+
+
+def problems_with_values(data: Mapping[str, Any], errors: Mapping[str, Sequence[Any]]) -> list[str]:
+    """A line for each, always with what the filter was given, as it was given. Pure."""
+    return [f"{name} {data.get(name, '')!r}: {error}" for name, found in errors.items() for error in found]
+
+
+def status_of(request: HttpRequest, problems: Sequence[str]) -> int:
+    """400 where there are any; 200 to a page that asks for a part of itself, which shows no other."""
+    is_part = request.headers.get("HX-Request") == "true"
+    return 400 if problems and not is_part else 200

@@ -1,0 +1,44 @@
+"""A time in an address or an option: absolute, or how long ago."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import django_filters
+from django import forms
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from gdsconsole.text.times import without_leap_second
+
+_SPAN = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class MomentField(forms.CharField):
+    """A time as ISO 8601 (UTC where it has no offset), or as an age: `15m`, `24h`, `7d`."""
+
+    def to_python(self, value: str | None) -> datetime | None:  # type: ignore[override]
+        text = super().to_python(value)
+        if not text:
+            return None
+        span = _SPAN.fullmatch(text)
+        try:
+            if span is not None:
+                return timezone.now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
+            # A plus sign that wasn't encoded in a URL comes as a space.
+            moment = parse_datetime(without_leap_second(text.replace(" ", "+") if "T" in text else text))
+            # At the ends of the calendar an offset leads out of it.
+            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC) if moment else None
+        except (ValueError, OverflowError):
+            moment = None
+        if moment is None:
+            raise forms.ValidationError(
+                f"{text!r} is neither a time such as 2026-01-15T10:30:00Z nor an age such as 24h"
+            )
+        return moment
+
+
+class MomentFilter(django_filters.Filter):  # type: ignore[misc]  # untyped library
+    field_class = MomentField

@@ -1,0 +1,73 @@
+"""How the partitions are drawn and told of."""
+
+from __future__ import annotations
+
+import pytest
+
+from gdsconsole.pipelines.partition_shares import Cell, Place, place_of, shared, strips, tint
+
+TOPIC = "gds.metrics.production"
+
+
+def places(*numbers: int, topic: str = TOPIC) -> list[Place]:
+    return [Place(topic, number) for number in numbers]
+
+
+def test_a_topics_name_may_have_hyphens():
+    assert place_of("gds.metrics.pre-production-11") == Place("gds.metrics.pre-production", 11)
+    assert str(Place("gds.metrics.pre-production", 11)) == "gds.metrics.pre-production-11"
+
+
+@pytest.mark.parametrize(
+    ("counts", "total", "told"),
+    [
+        ([], 0, "its partitions aren't known yet"),
+        ([0], 0, "its partitions aren't known yet"),
+        ([], 12, "12 partitions, held by nobody"),
+        ([0, 0], 12, "12 partitions, held by nobody"),
+        ([12], 12, "12 partitions on one copy"),
+        ([1], 1, "1 partition on one copy"),
+        ([4, 4, 4], 12, "12 partitions over 3 copies: 4 each"),
+        ([3, 3, 2, 2, 2], 12, "12 partitions over 5 copies: 2 or 3 each"),
+        ([1] * 12 + [0, 0], 12, "12 partitions over 14 copies: 0 or 1 each"),
+        ([8, 2, 2], 12, "12 partitions over 3 copies: 2 to 8 each"),
+        ([4, 4], 12, "12 partitions over 2 copies: 4 each; 4 held by nobody"),
+        ([8], 12, "12 partitions on one copy; 4 held by nobody"),
+    ],
+)
+def test_in_words(counts: list[int], total: int, told: str):
+    assert shared(counts, total=total) == told
+
+
+def test_each_partition_is_a_cell_of_its_copy():
+    held = dict.fromkeys(places(0, 1), 0) | dict.fromkeys(places(3), 9)
+    (strip,) = strips(held=held, known=places(0, 5), waiting={Place(TOPIC, 1): "database: locked"}, halted={})
+    assert strip.topic == TOPIC
+    assert strip.cells == (
+        Cell(0, 0, ""),
+        Cell(1, 0, "database: locked"),
+        Cell(2, None, ""),
+        Cell(3, 9, ""),
+        Cell(4, None, ""),
+        Cell(5, None, ""),
+    )
+    assert [cell.tint for cell in strip.cells] == ["1", "1", "nobody", "2", "nobody", "nobody"]
+
+
+def test_a_topic_that_nobody_reads_any_more_is_not_drawn():
+    known = [*places(0, 1), *places(0, topic="gds.metrics.old")]
+    read = strips(held={Place(TOPIC, 0): 0}, known=known, waiting={}, halted={})
+    assert [strip.topic for strip in read] == [TOPIC]
+    unread = strips(held={}, known=known, waiting={}, halted={})
+    assert [strip.topic for strip in unread] == ["gds.metrics.old", TOPIC]
+    assert strips(held={}, known=[], waiting={}, halted={}) == []
+
+
+def test_a_halted_partition_says_so_rather_than_that_it_waits():
+    at = Place(TOPIC, 1)
+    (strip,) = strips(held={at: 0}, known=[], waiting={at: "locked"}, halted={at: "500 in a row"})
+    assert [(cell.why, cell.is_halted) for cell in strip.cells] == [("", False), ("500 in a row", True)]
+
+
+def test_eight_colours_go_round():
+    assert [tint(slot) for slot in (0, 7, 8, None)] == ["1", "8", "1", "nobody"]

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django import forms
+from django.utils import timezone
+
+from gdsconsole.web.moments import MomentField
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-15T10:30:00Z", datetime(2026, 1, 15, 10, 30, tzinfo=UTC)),
+        ("2026-01-15T10:30:00 02:00", datetime(2026, 1, 15, 8, 30, tzinfo=UTC)),
+        ("2026-01-15 10:30", datetime(2026, 1, 15, 10, 30, tzinfo=UTC)),
+        ("2026-01-15", datetime(2026, 1, 15, tzinfo=UTC)),
+        ("2016-12-31T23:59:60Z", datetime(2016, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+        ("2016-12-31T15:59:60-08:00", datetime(2016, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+    ],
+)
+def test_a_time(text: str, moment: datetime) -> None:
+    assert MomentField().clean(text) == moment
+
+
+def test_an_age() -> None:
+    aged = MomentField().clean("24h")
+    assert timedelta(0) <= timezone.now() - timedelta(hours=24) - aged < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    "text", ["yesterday", "24", "2026-13-01", "-5m", "999999d", "1w", "2026-01-15T10:30:60Z"]
+)
+def test_what_is_neither_is_named(text: str) -> None:
+    with pytest.raises(forms.ValidationError, match=f"'{text}' is neither a time"):
+        MomentField().clean(text)
