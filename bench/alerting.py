@@ -17,7 +17,7 @@ import time
 import stage  # before anything of Django's
 from ceilings import bare_reads, kcat, kcat_reads
 from confluent_kafka import Consumer
-from copy_child import read
+from consumer_child import read
 
 from topics.models import AlertRule
 from topics.telemetry import METRIC_DECODER

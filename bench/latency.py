@@ -16,7 +16,7 @@ from typing import Any
 
 import stage  # before anything of Django's
 from confluent_kafka import Producer
-from copy_child import read
+from consumer_child import read
 
 from gdsconsole.kafka.step import Batch
 from topics.models import Alert, AlertRule

@@ -1,4 +1,4 @@
-"""What one copy of the alerting pipeline takes of memory with a great backlog in front of it.
+"""What one consumer of the alerting pipeline takes of memory with a great backlog in front of it.
 
     .venv/bin/python bench/memory.py [--messages 10000000]
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import stage  # before anything of Django's
 from alerting import FEW, make_rules
-from copies import Child
+from consumers import Child
 
 LIMIT_MB = 250
 
@@ -33,7 +33,7 @@ def main() -> None:
     stage.say(bench="memory", run="alerting", round=0, per_s=round(rate))
     stage.result(
         "memory",
-        f"peak of a copy with {given.messages:,} messages behind",
+        f"peak of a consumer with {given.messages:,} messages behind",
         told["peak_mb"],
         unit="MB",
         at_most=LIMIT_MB,

@@ -25,7 +25,7 @@ RESULTS = HERE / "results.jsonl"
 README = HERE / "README.md"
 BEGIN, END = "<!-- table: made by bench/run.py -->", "<!-- end of table -->"
 # In the order of the table.
-NAMES = ("alerting", "copies", "forwarding", "warehouse", "producer", "guard", "latency", "memory")
+NAMES = ("alerting", "consumers", "forwarding", "warehouse", "producer", "guard", "latency", "memory")
 
 Line = dict[str, Any]
 

@@ -11,10 +11,10 @@ from dlq.models import OPEN_STATES, DeadLetter, DeadLetterState
 from gdsconsole.web.filters import problems_of
 from gdsconsole.web.moments import MomentFilter
 
-WAITING = "waiting"
+OPEN = "open"
 ANY = "all"
 STATE_CHOICES = [
-    (WAITING, "Waiting"),
+    (OPEN, "Open"),
     *DeadLetterState.choices,
     (ANY, "All"),
 ]
@@ -31,7 +31,7 @@ SORTS = {
 
 
 class DeadLetterFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped library
-    """Without a `state`, letters of every state pass; the page asks for `waiting` by default."""
+    """Without a `state`, letters of every state pass; the page asks for `open` by default."""
 
     state = django_filters.ChoiceFilter(choices=STATE_CHOICES, method="by_state")
     cause = django_filters.CharFilter(field_name="cause")
@@ -50,7 +50,7 @@ class DeadLetterFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyp
     def by_state(self, letters: QuerySet[DeadLetter], name: str, value: str) -> QuerySet[DeadLetter]:
         if value == ANY:
             return letters
-        if value == WAITING:
+        if value == OPEN:
             return letters.filter(state__in=OPEN_STATES)
         return letters.filter(state=value)
 

@@ -38,7 +38,7 @@ class Cause(TypedDict):
 
 
 class DeadLetterState(models.TextChoices):
-    PENDING = "pending", "Pending"
+    PENDING = "pending", "New"
     REPLAYING = "replaying", "Replaying"
     REPLAYED = "replayed", "Replayed"
     FAILED = "failed", "Failed"
@@ -173,6 +173,11 @@ class DeadLetter(models.Model):
         return f"dead letter {self.pk} ({self.coordinates})"
 
     @property
+    def state_label(self) -> str:
+        """The state as its badge says it."""
+        return DeadLetterState(self.state).label.lower()
+
+    @property
     def coordinates(self) -> str:
         """`topic[partition]@offset`, of the message; of its DLQ record where that is all we know."""
         if self.topic is not None:
@@ -282,7 +287,7 @@ class ReplayItem(models.Model):
     error = models.TextField(blank=True)
     settled_at = models.DateTimeField(null=True)
     # Set when the replayed record failed again, in the group that its letter came from.
-    came_back_at = models.DateTimeField(null=True)
+    failed_again_at = models.DateTimeField(null=True)
     same_cause = models.BooleanField(null=True)
 
     class Meta:
@@ -337,7 +342,7 @@ class DeadLetterAction(models.TextChoices):
     REPLAY_REQUESTED = "requested", "replay requested"
     REPLAYED = "replayed", "replayed"
     REPLAY_FAILED = "replay_failed", "replay failed"
-    CAME_BACK = "came_back", "came back"
+    FAILED_AGAIN = "failed_again", "failed again"
     DISCARDED = "discarded", "discarded"
 
 
@@ -365,7 +370,7 @@ class DeadLetterEvent(models.Model):
             # A dead letter published twice comes back once.
             models.UniqueConstraint(
                 fields=["dead_letter", "replay_id"],
-                condition=Q(action=DeadLetterAction.CAME_BACK),
+                condition=Q(action=DeadLetterAction.FAILED_AGAIN),
                 name="dead_letter_comes_back_once_a_replay",
             ),
         ]
@@ -376,5 +381,5 @@ class DeadLetterEvent(models.Model):
     @property
     def actor_label(self) -> str:
         """Who did it: a person, or the group that failed."""
-        by_group = self.action in (DeadLetterAction.INDEXED, DeadLetterAction.CAME_BACK)
+        by_group = self.action in (DeadLetterAction.INDEXED, DeadLetterAction.FAILED_AGAIN)
         return group_label(self.actor) if by_group else self.actor

@@ -110,13 +110,13 @@ def record_return(item: ReplayItem, failure: DeadLetter, *, now: datetime) -> bo
     # That it failed again proves that it was written; the replayer may not have said so yet.
     record_written([Written(item.replay_id, failure.partition, failure.offset)], now=now)
     known = DeadLetterEvent.objects.filter(
-        dead_letter_id=item.dead_letter_id, replay_id=item.replay_id, action=DeadLetterAction.CAME_BACK
+        dead_letter_id=item.dead_letter_id, replay_id=item.replay_id, action=DeadLetterAction.FAILED_AGAIN
     )
     if known.exists():
         return False
     letter = DeadLetter.objects.without_payload().select_for_update().get(pk=item.dead_letter_id)
     same_cause = letter.cause == failure.cause
-    ReplayItem.objects.filter(pk=item.pk).update(came_back_at=now, same_cause=same_cause)
+    ReplayItem.objects.filter(pk=item.pk).update(failed_again_at=now, same_cause=same_cause)
     before = letter.state
     # Only its newest replay says what state a letter is in, and only if nobody decided since.
     if letter.replay_count == item.number and before == DeadLetterState.REPLAYED:
@@ -125,7 +125,7 @@ def record_return(item: ReplayItem, failure: DeadLetter, *, now: datetime) -> bo
         _take_failure(letter, failure)
     DeadLetterEvent.objects.create(
         dead_letter=letter,
-        action=DeadLetterAction.CAME_BACK,
+        action=DeadLetterAction.FAILED_AGAIN,
         from_state=before,
         to_state=letter.state,
         actor=failure.group,

@@ -88,7 +88,7 @@ def expires_soon(letter: DeadLetter, *, now: datetime) -> bool:
     return letter.is_open and letter.expires_at is not None and letter.expires_at - now < EXPIRY_WARNING
 
 
-def sentence(letter: DeadLetter) -> str:
+def headline_of(letter: DeadLetter) -> str:
     """What happened to it, in one line (pure)."""
     who = {EVERY_GROUP: "No group", "": "An unknown group"}.get(letter.group, letter.group)
     could, can = ("could", "can") if letter.group == EVERY_GROUP else ("could not", "can't")
@@ -106,11 +106,15 @@ def sentence(letter: DeadLetter) -> str:
     return f"{who} {could} process it. It waits for a decision."
 
 
-def came_back_title(replay: ReplayItem | None) -> str:
-    return "It came back, same error." if replay and replay.same_cause else "It came back with another error."
+def failed_again_title(replay: ReplayItem | None) -> str:
+    return (
+        "It failed again with the same error."
+        if replay and replay.same_cause
+        else "It failed again with another error."
+    )
 
 
-def came_back_text(replay: ReplayItem | None) -> str:
+def failed_again_text(replay: ReplayItem | None) -> str:
     if replay is None:
         return ""
     return f"Replay {replay.number} landed at {replay.target}, and failed there again."

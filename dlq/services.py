@@ -269,7 +269,7 @@ def _newest_decisions(letters: Iterable[DeadLetter]) -> dict[int, DeadLetterEven
     newest: dict[int, DeadLetterEvent] = {}
     for chunk in _chunks(closed):
         for event in DeadLetterEvent.objects.filter(dead_letter_id__in=chunk).order_by("pk"):
-            if event.action != DeadLetterAction.CAME_BACK:
+            if event.action != DeadLetterAction.FAILED_AGAIN:
                 newest[event.dead_letter_id] = event
     return newest
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from dlq import selectors
 from dlq.decisions import REPLAY_LIMIT
-from dlq.filters import ANY, STATE_CHOICES, WAITING, DeadLetterFilter, filtered
+from dlq.filters import ANY, OPEN, STATE_CHOICES, DeadLetterFilter, filtered
 from dlq.models import OPEN_STATES, DeadLetter, ReplayItem, ReplayRun
 from dlq.payload_audit import letter_entry
 from dlq.services import discard_refusal, replay_refusal
@@ -44,7 +44,7 @@ def letters(request: HttpRequest) -> HttpResponse:
         "states": [
             {"value": value, "label": label, "count": counts[value]}
             for value, label in STATE_CHOICES
-            if counts[value] or value in {WAITING, ANY, wanted.data["state"]}
+            if counts[value] or value in {OPEN, ANY, wanted.data["state"]}
         ],
         "sort": "-last_failed_at",
         "has_letters": counts[ANY] > 0,
@@ -89,13 +89,13 @@ def letter(request: HttpRequest, pk: int) -> HttpResponse:
         "value": _bytes(found.value),
         "events": found.events.order_by("-pk"),
         "replay": newest,
-        "sentence": selectors.sentence(found),
+        "headline": selectors.headline_of(found),
         "origin_is_declared": TopicDefinition.objects.filter(name=found.topic or "").exists(),
         "same_cause": DeadLetter.objects.open().filter(cause=found.cause).exclude(pk=found.pk).count(),
         "expires_soon": selectors.expires_soon(found, now=timezone.now()),
         "expiry_title": selectors.expiry_title(found, now=timezone.now()),
-        "came_back_title": selectors.came_back_title(newest),
-        "came_back_text": selectors.came_back_text(newest),
+        "failed_again_title": selectors.failed_again_title(newest),
+        "failed_again_text": selectors.failed_again_text(newest),
         "replay_consequence": selectors.replay_consequence(found),
         "override": OVERRIDE,
         "replay_refusal": replay_refusal(found),
@@ -132,7 +132,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "page": page,
         "settled": found.replayed + found.failed,
         "share": (found.replayed + found.failed) / found.total,
-        "came_back": items.filter(came_back_at__isnull=False).count(),
+        "failed_again": items.filter(failed_again_at__isnull=False).count(),
     }
     template = "dlq/_run.html" if request.htmx else "dlq/run.html"  # type: ignore[attr-defined]
     return render(request, template, context)
@@ -141,7 +141,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 def wanted_letters(request: HttpRequest) -> DeadLetterFilter:
     """What the address asks for; letters that wait, unless it names a state."""
     data = request.GET.copy()
-    data.setdefault("state", WAITING)
+    data.setdefault("state", OPEN)
     return filtered(data)
 
 
@@ -175,7 +175,7 @@ def _state_counts(request: HttpRequest) -> dict[str, int]:
         return dict.fromkeys((name for name, _ in STATE_CHOICES), 0)
     by_state: dict[str, int] = wanted.qs.counts()
     waiting = sum(by_state[state] for state in OPEN_STATES)
-    return {WAITING: waiting, ANY: sum(by_state.values()), **by_state}
+    return {OPEN: waiting, ANY: sum(by_state.values()), **by_state}
 
 
 def _row(letter: DeadLetter) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def _row(letter: DeadLetter) -> dict[str, Any]:
 def _selection_query(request: HttpRequest) -> str:
     """The list's filters for a page that acts on all it shows; not its page, nor its order."""
     data = request.GET.copy()
-    data.setdefault("state", WAITING)
+    data.setdefault("state", OPEN)
     for name in ("page", "sort"):
         data.pop(name, None)
     return data.urlencode()

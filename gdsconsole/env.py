@@ -29,7 +29,7 @@ KAFKA_CONFIG_PREFIX = "KAFKA_CONFIG_"
 AlertEvents = Literal["outbox", "transactional"]
 OUTBOX: AlertEvents = "outbox"
 TRANSACTIONAL: AlertEvents = "transactional"
-# How the copies of a pipeline share partitions: by the protocol every broker knows, or KIP-848's.
+# How the consumers of a pipeline share partitions: by the protocol every broker knows, or KIP-848's.
 GroupProtocol = Literal["classic", "consumer"]
 SECRET_CHARACTERS = 32
 _MAIL_SCHEMES = ("smtp", "submission", "submit", "smtps", "console", "file", "memory", "dummy")

@@ -1,7 +1,7 @@
-"""One reading of the cluster: which brokers live, what they do, and which partitions are short of copies.
+"""One reading of the cluster: which brokers live, what they do, and which partitions are short of replicas.
 
 The controller counts a killed broker as live, and in sync, until its session times out (9 s). Its port
-says so at once, so a copy on a broker that takes no connection counts as missing, and a partition led
+says so at once, so a replica on a broker that takes no connection counts as missing, and a partition led
 by one as leaderless.
 """
 

@@ -46,7 +46,7 @@ def brokers(request: HttpRequest) -> HttpResponse:
 @require_safe
 @may_view
 def partitions(request: HttpRequest) -> HttpResponse:
-    """The partitions that miss copies, or a leader, read from the cluster itself: samples count them."""
+    """The partitions that miss replicas, or a leader, read from the cluster itself: samples count them."""
     if not _has_trouble(BrokerSample.objects.newest()):
         return render(request, "lag/_short_partitions.html", {})
     try:
@@ -71,7 +71,7 @@ def _now(now: datetime) -> dict[str, Any]:
     fresh = selectors.freshness(sample.sampled_at if sample else None, now=now)
     context: dict[str, Any] = {
         "fresh": fresh,
-        "sentence": about_brokers(sample, stale_s=fresh.stale_s),
+        "headline": about_brokers(sample, stale_s=fresh.stale_s),
         "alerts": selectors.cluster_alerts(),
         "limit_s": P99_LIMIT_MS / 1000,
     }

@@ -54,7 +54,7 @@ def groups(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "filter": wanted,
         "fresh": fresh,
-        "sentence": about_groups(ranked, stale_s=fresh.stale_s),
+        "headline": about_groups(ranked, stale_s=fresh.stale_s),
         "outage": _outage(ranked),
         "known_at": selectors.last_known_at() if _outage(ranked) else None,
         "total": len(ranked),
@@ -125,7 +125,7 @@ def _now_of(sample: GroupSample, now: datetime) -> dict[str, Any]:
         "is_read": is_read(sample),
         "read_at": read.sampled_at if read else None,
         "is_old": fresh.is_stale or is_gone or read != sample,
-        "sentence": GONE if is_gone else about_group(sample, stale_s=fresh.stale_s),
+        "headline": GONE if is_gone else about_group(sample, stale_s=fresh.stale_s),
         "partitions": shown[:PARTITIONS_SHOWN],
         "partition_count": len(shown),
         "more": max(0, len(shown) - PARTITIONS_SHOWN),

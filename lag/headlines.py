@@ -127,7 +127,7 @@ def about_brokers(sample: BrokerSample | None, *, stale_s: float | None = None) 
         else "",
         _partitions(sample.leaderless, "has no leader and can't be used", "have no leader and can't be used"),
         _partitions(sample.under_min_isr, "refuses writes with acks=all", "refuse writes with acks=all"),
-        _partitions(sample.under_replicated, "misses copies", "miss copies"),
+        _partitions(sample.under_replicated, "misses replicas", "miss replicas"),
     ]
     slow = slowest(sample.brokers)
     is_slow = slow is not None and slow[1] > P99_LIMIT_MS
@@ -137,9 +137,9 @@ def about_brokers(sample: BrokerSample | None, *, stale_s: float | None = None) 
         text = "; ".join(part for part in bad if part)
         return Headline(f"{text[0].upper()}{text[1:]}.", "bad" if any(bad[:4]) else "warn")
     if sample.under_replicated is None:
-        return Headline(f"{_up(sample.live)}; whether every partition has its copies is unknown.", "warn")
+        return Headline(f"{_up(sample.live)}; whether every partition has its replicas is unknown.", "warn")
     speed = f"produce p99 is {_ms(slow[1])} at most" if slow else "request times are unknown"
-    return Headline(f"{_up(sample.live)}, every partition has all its copies, {speed}.", "ok")
+    return Headline(f"{_up(sample.live)}, every partition has all its replicas, {speed}.", "ok")
 
 
 def slowest(brokers: Sequence[BrokerFigures]) -> tuple[int, float] | None:

@@ -1,4 +1,4 @@
-"""Partitions that miss copies, by topic: a broker that is down takes one from nearly all. Pure."""
+"""Partitions that miss replicas, by topic: a broker that is down takes one from nearly all. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 from django.urls import reverse
 
 
-class Copies(Protocol):
+class Replicated(Protocol):
     """A partition as the cluster tells it."""
 
     @property
@@ -27,20 +27,20 @@ class Copies(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShortRow:
-    """Partitions of one topic that miss copies on the same brokers."""
+    """Partitions of one topic that miss replicas on the same brokers."""
 
     topic: str
     topic_href: str  # empty for a topic without a page
     count: int
     partitions: str  # `0-5, 7`
     missing: str  # `2, 3`
-    in_sync: int  # copies of each
+    in_sync: int  # replicas of each
     replicas: int
     is_leaderless: bool
 
 
-def short_rows(partitions: Iterable[Copies], *, declared: Collection[str]) -> list[ShortRow]:
-    """The worst first: without a leader, then with fewest copies in sync. `declared` topics have a page."""
+def short_rows(partitions: Iterable[Replicated], *, declared: Collection[str]) -> list[ShortRow]:
+    """The worst first: without a leader, then with fewest replicas in sync. `declared` topics have a page."""
     ordered = sorted(partitions, key=lambda part: (*_alike(part), part.partition))
     rows = []
     for _, alike in groupby(ordered, key=_alike):
@@ -72,9 +72,9 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def _alike(part: Copies) -> tuple[bool, int, str, list[int], int]:
+def _alike(part: Replicated) -> tuple[bool, int, str, list[int], int]:
     return part.leader is not None, len(part.in_sync), part.topic, _missing(part), len(part.replicas)
 
 
-def _missing(part: Copies) -> list[int]:
+def _missing(part: Replicated) -> list[int]:
     return sorted(set(part.replicas) - set(part.in_sync))

@@ -181,6 +181,8 @@ def topic_factory(kafka: KafkaCluster, kafka_admin: AdminClient) -> Iterator[Cal
         return topic
 
     yield make
+    # The controller may be the broker that a test killed.
+    kafka.restore()
     for future in kafka_admin.delete_topics(made).values() if made else ():
         future.exception(30)
 

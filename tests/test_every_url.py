@@ -115,7 +115,9 @@ TABLE: dict[str, Row] = {
     "pipelines/": Row("/pipelines/", get=VIEWERS),
     "pipelines/<slug:name>/pause/": Row("/pipelines/alerting/pause/", post=OPERATORS),
     "pipelines/<slug:name>/resume/": Row("/pipelines/alerting/resume/", post=OPERATORS),
-    "pipelines/<slug:name>/scale/": Row("/pipelines/alerting/scale/", post=OPERATORS, data={"copies": "2"}),
+    "pipelines/<slug:name>/scale/": Row(
+        "/pipelines/alerting/scale/", post=OPERATORS, data={"consumers": "2"}
+    ),
     "pipelines/<slug:name>/halts/": Row("/pipelines/alerting/halts/", get=VIEWERS),
     "pipelines/<slug:name>/halts/<slug:decision>/": Row(
         "/pipelines/alerting/halts/resume/", post=OPERATORS, data={"halt": "1:0"}

@@ -11,7 +11,7 @@ from topics.models import AlertRule, Operator, Severity, Source, TopicDefinition
 
 
 def guide_definitions(organization: str) -> list[dict[str, Any]]:
-    """The four topics of the streaming guide: 12 partitions, 3 copies, 7 days, lz4."""
+    """The four topics of the streaming guide: 12 partitions, 3 replicas, 7 days, lz4."""
     return [
         {
             "name": f"{organization}.metrics.production",
@@ -99,7 +99,7 @@ def default_rules() -> list[dict[str, Any]]:
             "metric_name": "under_replicated_partitions",
             "threshold": 0.0,
             "severity": Severity.CRITICAL,
-            "description": "Copies of some partitions are missing or behind: a broker is down or slow.",
+            "description": "Replicas of some partitions are missing or behind: a broker is down or slow.",
         },
         {
             "name": "Brokers offline",
@@ -108,14 +108,14 @@ def default_rules() -> list[dict[str, Any]]:
             "threshold": 0.0,
             "for_s": 5,
             "severity": Severity.CRITICAL,
-            "description": "A broker takes no connection. Its copies fall behind until it is back.",
+            "description": "A broker takes no connection. Its replicas fall behind until it is back.",
         },
         {
             "name": "Partitions without leader",
             "source": Source.BROKER,
             "metric_name": "leaderless_partitions",
             "threshold": 0.0,
-            # Another copy takes the lead within seconds, where there is one.
+            # Another replica takes the lead within seconds, where there is one.
             "for_s": 30,
             "severity": Severity.CRITICAL,
             "description": "Nobody leads these partitions: they can be neither read nor written.",
@@ -128,7 +128,7 @@ def default_rules() -> list[dict[str, Any]]:
             # A broker's p99 is of its last five minutes, in which a start or a pause is soon forgotten.
             "for_s": 300,
             "keep_firing_for_s": 60,
-            "description": "One produce request in a hundred takes over 100 ms, copies included.",
+            "description": "One produce request in a hundred takes over 100 ms, replicas included.",
         },
         {
             "name": "Pipeline halted",
@@ -149,9 +149,9 @@ def default_rules() -> list[dict[str, Any]]:
             "nothing is lost or dead-lettered meanwhile.",
         },
         {
-            "name": "Pipeline copies missing",
+            "name": "Pipeline consumers missing",
             "source": Source.PIPELINE,
-            "metric_name": "pipeline_missing_copies",
+            "metric_name": "pipeline_missing_consumers",
             "threshold": 0.0,
             "for_s": 30,
             "severity": Severity.CRITICAL,
@@ -163,11 +163,11 @@ def default_rules() -> list[dict[str, Any]]:
 def install_guide_definitions(*, brokers: int = 3) -> int:
     """Declare the guide's topics that are not declared yet; returns how many were added.
 
-    A cluster of fewer than three brokers can't hold three copies, so there it is fewer.
+    A cluster of fewer than three brokers can't hold three replicas, so there it is fewer.
     """
-    copies = {"replication_factor": min(3, brokers), "min_insync_replicas": 2 if brokers >= 3 else 1}
+    replicas = {"replication_factor": min(3, brokers), "min_insync_replicas": 2 if brokers >= 3 else 1}
     return sum(
-        TopicDefinition.objects.get_or_create(name=fields["name"], defaults={**fields, **copies})[1]
+        TopicDefinition.objects.get_or_create(name=fields["name"], defaults={**fields, **replicas})[1]
         for fields in guide_definitions(settings.GDS_ORGANIZATION)
     )
 

@@ -1,6 +1,6 @@
 """The pipelines of this console: name -> group, topics, decoder, step.
 
-A new consumer group is a new entry here. Everything is made by the process that runs the copy.
+A new consumer group is a new entry here. Everything is made by the process that runs the consumer.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SendingStep:
 
 @dataclass(frozen=True, slots=True)
 class PipelineSpec:
-    """What a consumer group does. The callables are called in the process of each copy.
+    """What a consumer group does. The callables are called in the process of each consumer.
 
     `dead_letter_topic` gives the topic for a source topic's dead letters; None where the decoder takes
     every record. `in_transactions` makes the step where GDS_ALERT_EVENTS is "transactional".
@@ -143,7 +143,7 @@ def groups() -> dict[str, str]:
 
 
 def build(spec: PipelineSpec, *, slot: int) -> Pipeline:
-    """The running object of a copy, with clients of its own. Raises `WrongClientConfig`."""
+    """The running object of a consumer, with clients of its own. Raises `WrongClientConfig`."""
     client = kafka_settings()
     onward, step, placed = None, None, None
     if spec.in_transactions is not None and settings.GDS_ALERT_EVENTS == TRANSACTIONAL:

@@ -20,7 +20,7 @@ from gdsconsole.kafka.cluster import metadata
 from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.pipelines import capacity, services
 from gdsconsole.pipelines.connection import kafka_settings
-from gdsconsole.pipelines.models import Pipeline, PipelineCopy, WriteProbe
+from gdsconsole.pipelines.models import Pipeline, PipelineConsumer, WriteProbe
 from gdsconsole.workers import marks
 
 KAFKA_TIMEOUT_S = 3.0
@@ -102,21 +102,23 @@ def pipelines() -> str:
 
 
 def _why_not(pipeline: Pipeline, taken: str, now: datetime) -> str:
-    copies = list(pipeline.slots.all())
-    if any(services.waits_for_database(pipeline.name, copy, now=now) for copy in copies):
+    consumers = list(pipeline.slots.all())
+    if any(services.waits_for_database(pipeline.name, consumer, now=now) for consumer in consumers):
         return services.WAITS_FOR_DATABASE
-    if taken and not any(copy.is_held(now) for copy in copies):
-        return f"has no copy: {taken}"
+    if taken and not any(consumer.is_held(now) for consumer in consumers):
+        return f"has no consumer: {taken}"
     return "has no partitions yet"
 
 
-def holds_partitions(copies: list[PipelineCopy], now: datetime) -> bool:
-    """True when some copy of a pipeline runs and has partitions to work on.
+def holds_partitions(consumers: list[PipelineConsumer], now: datetime) -> bool:
+    """True when some consumer of a pipeline runs and has partitions to work on.
 
     Partitions that wait for a person's decision are held too: the console is ready to take it.
     """
-    at_work = (PipelineCopy.State.RUNNING, PipelineCopy.State.HALTED)
-    return any(copy.is_held(now) and copy.state in at_work and copy.partitions for copy in copies)
+    at_work = (PipelineConsumer.State.RUNNING, PipelineConsumer.State.HALTED)
+    return any(
+        consumer.is_held(now) and consumer.state in at_work and consumer.partitions for consumer in consumers
+    )
 
 
 class NotReady(Exception):

@@ -1,4 +1,4 @@
-"""Starting a copy of a pipeline in this process, under Celery or without it."""
+"""Starting a consumer of a pipeline in this process, under Celery or without it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.live.publish import publish
 from gdsconsole.pipelines import leases, services
-from gdsconsole.pipelines.consumer import CopyLoop, utc_now
+from gdsconsole.pipelines.consumer import ConsumerLoop, utc_now
 
 log = logging.getLogger(__name__)
 
 
-def run_copy(name: str, slot: int, *, stop: Callable[[], str], worker: str = "") -> CopyLoop | None:
-    """Claim the slot and run its copy until it ends; None where another process holds the slot.
+def run_consumer(name: str, slot: int, *, stop: Callable[[], str], worker: str = "") -> ConsumerLoop | None:
+    """Claim the slot and run its consumer until it ends; None where another process holds the slot.
 
     `stop` says why to drain, or nothing; `worker` is the one whose process this is. The answer's `ended`
     and `why` say how it came out.
@@ -32,7 +32,7 @@ def run_copy(name: str, slot: int, *, stop: Callable[[], str], worker: str = "")
     except BaseException as error:
         leases.release(lease=lease, now=utc_now(), reason=f"{type(error).__name__}: {error}")
         raise
-    loop = CopyLoop(
+    loop = ConsumerLoop(
         lease=lease,
         group=spec.group,
         pipeline=pipeline,

@@ -1,4 +1,4 @@
-"""Pipelines under Celery: a long task for each copy, and the one that sees to it that they run.
+"""Pipelines under Celery: a long task for each consumer, and the one that sees to it that they run.
 
 A pipeline task is acknowledged before it runs: with a late acknowledgement, Redis hands a task that
 outlives the visibility timeout to a second worker. A worker that dies loses the task, and the
@@ -17,7 +17,7 @@ from celery import Task, current_app, shared_task
 from kombu.exceptions import ChannelError, OperationalError
 
 from gdsconsole.assembly import pipeline_catalog
-from gdsconsole.assembly.run_consumer import run_copy
+from gdsconsole.assembly.run_consumer import run_consumer
 from gdsconsole.database.reporting import outages_logged
 from gdsconsole.database.timeouts import PIPELINES, bound_waits
 from gdsconsole.live.publish import flush
@@ -43,7 +43,7 @@ TIME_LIMIT_S = 10 * 365 * 86_400
     time_limit=TIME_LIMIT_S,
 )
 def run_pipeline(self: Task[Any, Any], name: str, slot: int) -> str:
-    """Run one copy in this worker child until it is drained; at once over where the slot is held."""
+    """Run one consumer in this worker child until it is drained; at once over where the slot is held."""
     parent = os.getppid()
     # Whoever signals the whole process group means the children too.
     with stop_signals(signal.SIGTERM) as signals:
@@ -55,14 +55,14 @@ def run_pipeline(self: Task[Any, Any], name: str, slot: int) -> str:
             return "" if os.getppid() == parent else "the worker is gone"
 
         bound_waits(PIPELINES)
-        ran = run_copy(name, slot, stop=stop, worker=self.request.hostname or "")
+        ran = run_consumer(name, slot, stop=stop, worker=self.request.hostname or "")
     flush()
     return ran.ended.value if ran is not None and ran.ended is not None else "held"
 
 
 @shared_task(name="gdsconsole.reconcile_pipelines", ignore_result=True, time_limit=30)
 def reconcile_pipelines() -> int:
-    """Send a task for every copy that should run and doesn't, as far as there are processes; how many.
+    """Send a task for every consumer that should run and doesn't, as far as there are processes; how many.
 
     Sending one too many does no harm: it finds the slot held. Only a queue that nobody reads is kept
     from growing.

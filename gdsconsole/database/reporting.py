@@ -54,4 +54,4 @@ def _option(name: str) -> str:
     return name if name in _POSITIONAL else f"--{name.replace('_', '-')}"
 
 
-_POSITIONAL = frozenset({"id", "ids", "name", "topic", "file", "copies", "group"})
+_POSITIONAL = frozenset({"id", "ids", "name", "topic", "file", "consumers", "group"})

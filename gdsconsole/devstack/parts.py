@@ -20,7 +20,7 @@ from gdsconsole.workers import marks
 # A higher stage stops earlier: first what makes work, then what does it, then what it needs.
 _TRAFFIC, _BEAT, _WORK, _KAFKA, _REDIS = 5, 4, 3, 2, 1
 
-# Each copy of a pipeline is a process; enough of them that scaling up needs no restart of the worker.
+# Each consumer of a pipeline is a process; enough of them that scaling up needs no restart of the worker.
 PIPELINE_PROCESSES = 12
 # A draining pipeline flushes, commits and leaves its group before the worker ends.
 DRAIN_S = 25.0

@@ -203,5 +203,5 @@ def ended_by(error: KafkaError) -> Exception:
     if classify_kafka(error) is FailureKind.FENCED or "fenced" in error.str().lower():
         return FencedError(describe(error))
     if KafkaError(KafkaError.UNRELEASED_INSTANCE_ID).str() in error.str():
-        return MemberNotReleased("the group still holds the place of this slot's last copy")
+        return MemberNotReleased("the group still holds the place of this slot's last consumer")
     return KafkaException(error)

@@ -97,7 +97,7 @@ OWNED = {
     "enable.partition.eof": "the pipelines commit past transaction markers at the end of a partition",
     "group.protocol": "set GDS_GROUP_PROTOCOL instead",
     "group.id": "each pipeline has its own",
-    "group.instance.id": "each copy of a pipeline has its own",
+    "group.instance.id": "each consumer of a pipeline has its own",
     "log.queue": "librdkafka's log lines go to the console's own log",
     "transactional.id": "each transactional producer has its own",
 }

@@ -1,4 +1,4 @@
-"""What a running copy says of itself."""
+"""What a running consumer says of itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class State(Enum):
     STARTING = "starting"
     """Has not been told its partitions yet."""
     RUNNING = "running"
-    BACKOFF = "backoff"
+    RETRYING = "retrying"
     """At least one partition waits for its next try."""
     HALTED = "halted"
     """All its partitions stand, or the consumer itself stopped, for a reason that needs a person."""
@@ -21,7 +21,7 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Counters:
-    """Counts since the copy started. `lost` are records that retention deleted before they were read."""
+    """Counts since the consumer started. `lost` are records that retention deleted before they were read."""
 
     processed: int = 0
     dead_letters: int = 0
@@ -40,7 +40,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A copy at one moment. Times are seconds since the epoch; None is unknown or never."""
+    """A consumer at one moment. Times are seconds since the epoch; None is unknown or never."""
 
     state: State
     reason: str
@@ -104,7 +104,7 @@ def state_of(
         return State.HALTED, standing
     reasons = [f"{name}: {reason}" for name, reason in waiting.items() if reason]
     if reasons:
-        return State.BACKOFF, reasons[0]
+        return State.RETRYING, reasons[0]
     if halted:
         return State.RUNNING, standing
     return (State.RUNNING if is_assigned else State.STARTING), trouble
@@ -119,7 +119,7 @@ def _standing(halted: Mapping[str, str], held: int) -> str:
 
 
 SHORTEST_S = 1.0
-# A copy's rates are kept every 5 s, so each tells of all that came between two.
+# A consumer's rates are kept every 5 s, so each tells of all that came between two.
 RATED_OVER_S = 5.0
 
 

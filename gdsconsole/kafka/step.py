@@ -1,7 +1,7 @@
 """The contract between the pipeline runtime and what it runs: a step over batches.
 
 A step turns a batch into effects. Where its effects are rows, it moves the partitions' progress in
-the same transaction (`Batch.moves`), so that a batch delivered twice, or handled by a copy that has
+the same transaction (`Batch.moves`), so that a batch delivered twice, or handled by a consumer that has
 been replaced without noticing, changes nothing.
 """
 
@@ -46,7 +46,7 @@ class Step(Protocol[V_contra]):
     """Called by one thread. May block for as long as a database does, never to wait for a retry.
 
     A step may have `written`, how many rows or records came of its batches since it was made; without
-    it, the copy's rate out is unknown.
+    it, the consumer's rate out is unknown.
 
     Every method but `revoked` and `close` may raise `TransientError`, or what the pipeline's
     `classify` knows as transient (a locked database): the batch comes again after a backoff.
@@ -75,7 +75,7 @@ class Step(Protocol[V_contra]):
         ...
 
     def revoked(self, partitions: Sequence[PartitionId]) -> None:
-        """These partitions now belong to another copy; what is held for them must be forgotten."""
+        """These partitions now belong to another consumer; what is held for them must be forgotten."""
         ...
 
     def tick(self, now: datetime) -> None:

@@ -41,7 +41,7 @@ class AccountForm(forms.Form):
 
 
 class NewUserForm(AccountForm):
-    username = forms.CharField(label="User name", max_length=150)
+    username = forms.CharField(label="Username", max_length=150)
 
     field_order = ("username", "email", "roles", "superuser")
 

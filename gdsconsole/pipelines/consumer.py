@@ -1,4 +1,4 @@
-"""One copy of a pipeline, from its lease to its release: what a Celery task and `pipelines run` share."""
+"""One consumer of a pipeline, from its lease to its release: what a Celery task and `pipelines run` share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gdsconsole.kafka.errors import FencedError, MemberNotReleased, TransientErr
 from gdsconsole.kafka.status import Snapshot, State
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.leases import Desired, Heartbeat, Lease
-from gdsconsole.pipelines.models import PipelineCopy
+from gdsconsole.pipelines.models import PipelineConsumer
 from gdsconsole.pipelines.storage import storage
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Publish(Protocol):
 
 
 class Outcome(Enum):
-    """Why a copy ended."""
+    """Why a consumer ended."""
 
     DRAINED = "drained"
     UNWANTED = "not wanted any more"
@@ -50,8 +50,8 @@ class Outcome(Enum):
 
 
 @dataclass(slots=True)
-class CopyLoop:
-    """Runs one leased copy. Every `step()` is a batch, preceded by the lease where it is due.
+class ConsumerLoop:
+    """Runs one leased consumer. Every `step()` is a batch, preceded by the lease where it is due.
 
     `topics` is asked again with each renewal. `stop` says why to drain, or nothing.
     """
@@ -144,14 +144,16 @@ class CopyLoop:
                 leases.release(lease=self.lease, now=now, reason=self.why)
         except TransientError as error:
             log.warning("%s/%d isn't released: %s", self.lease.name, self.lease.slot, error)
-        state = PipelineCopy.State.HALTED if self.ended is Outcome.HALTED else PipelineCopy.State.STOPPED
+        state = (
+            PipelineConsumer.State.HALTED if self.ended is Outcome.HALTED else PipelineConsumer.State.STOPPED
+        )
         self._publish(state, self.why, None, now)
 
     def _heartbeat(self) -> Heartbeat:
         snapshot = self.pipeline.snapshot()
         self._told = _told_of(snapshot)
         return Heartbeat(
-            state=PipelineCopy.State(snapshot.state.value),
+            state=PipelineConsumer.State(snapshot.state.value),
             reason=snapshot.reason,
             partitions=list(snapshot.partitions),
             counters={
@@ -173,14 +175,14 @@ class CopyLoop:
         if _told_of(snapshot) != self._told:
             # Who holds what is in its row at once, not with a renewal that may be seconds off.
             self._renewed_at = None
-        state, reason = PipelineCopy.State(snapshot.state.value), snapshot.reason
+        state, reason = PipelineConsumer.State(snapshot.state.value), snapshot.reason
         if self._storage_down and snapshot.state is State.RUNNING:
             # A lease that can't be renewed means a database that can't be written.
-            state, reason = PipelineCopy.State.BACKOFF, f"waits for the database: {self._storage_down}"
+            state, reason = PipelineConsumer.State.RETRYING, f"waits for the database: {self._storage_down}"
         self._publish(state, reason, snapshot, now)
 
     def _publish(
-        self, state: PipelineCopy.State, reason: str, snapshot: Snapshot | None, now: datetime
+        self, state: PipelineConsumer.State, reason: str, snapshot: Snapshot | None, now: datetime
     ) -> None:
         counters = snapshot.counters if snapshot else {}
         self.publish(

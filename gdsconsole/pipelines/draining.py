@@ -1,4 +1,4 @@
-"""How a running copy learns that it should drain."""
+"""How a running consumer learns that it should drain."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import psutil
 from django.db.models import F
 
-from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 
 TTL = timedelta(seconds=15)
 RENEW_EVERY = timedelta(seconds=3)
@@ -55,7 +55,7 @@ class Held(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    copy_id: int
+    consumer_id: int
     name: str
     slot: int
     token: int
@@ -65,7 +65,7 @@ class Lease:
 class Heartbeat:
     """What a holder says of itself; `partitions` are `topic-number`."""
 
-    state: PipelineCopy.State
+    state: PipelineConsumer.State
     reason: str
     partitions: list[str]
     counters: dict[str, Any]
@@ -91,11 +91,11 @@ def claim(*, name: str, slot: int, holder: Holder, now: datetime, ttl: timedelta
     Raises Pipeline.DoesNotExist.
     """
     pipeline = Pipeline.objects.get(name=name)
-    copy, _ = PipelineCopy.objects.get_or_create(pipeline=pipeline, slot=slot)
-    if copy.is_held(now) and not is_dead(copy):
+    consumer, _ = PipelineConsumer.objects.get_or_create(pipeline=pipeline, slot=slot)
+    if consumer.is_held(now) and not is_dead(consumer):
         return None
     # Of two that see it free, the token lets one through.
-    taken = PipelineCopy.objects.filter(pk=copy.pk, token=copy.token).update(
+    taken = PipelineConsumer.objects.filter(pk=consumer.pk, token=consumer.token).update(
         token=F("token") + 1,
         host=holder.host,
         pid=holder.pid,
@@ -106,12 +106,12 @@ def claim(*, name: str, slot: int, holder: Holder, now: datetime, ttl: timedelta
         claimed_at=now,
         heartbeat_at=now,
         expires_at=now + ttl,
-        state=PipelineCopy.State.STARTING,
+        state=PipelineConsumer.State.STARTING,
         reason="",
         partitions=[],
         counters={},
     )
-    return Lease(copy.pk, name, slot, copy.token + 1) if taken else None
+    return Lease(consumer.pk, name, slot, consumer.token + 1) if taken else None
 
 
 def renew(*, lease: Lease, heartbeat: Heartbeat, now: datetime, ttl: timedelta = TTL) -> Desired | None:
@@ -119,7 +119,7 @@ def renew(*, lease: Lease, heartbeat: Heartbeat, now: datetime, ttl: timedelta =
 
     A lease that is over but that nobody took is renewed: there is no one to make way for.
     """
-    kept = PipelineCopy.objects.filter(pk=lease.copy_id, token=lease.token).update(
+    kept = PipelineConsumer.objects.filter(pk=lease.consumer_id, token=lease.token).update(
         expires_at=now + ttl,
         heartbeat_at=now,
         state=heartbeat.state,
@@ -129,27 +129,27 @@ def renew(*, lease: Lease, heartbeat: Heartbeat, now: datetime, ttl: timedelta =
     )
     if not kept:
         return None
-    copy = PipelineCopy.objects.select_related("pipeline").get(pk=lease.copy_id)
-    pipeline = copy.pipeline
+    consumer = PipelineConsumer.objects.select_related("pipeline").get(pk=lease.consumer_id)
+    pipeline = consumer.pipeline
     if pipeline.halted_reason:
         return Desired(is_wanted=False, reason="halted")
     if pipeline.state != Pipeline.State.RUNNING:
         return Desired(is_wanted=False, reason=pipeline.state)
-    if lease.slot >= pipeline.copies:
-        return Desired(is_wanted=False, reason=f"scaled to {pipeline.copies}")
-    if copy.makes_room:
+    if lease.slot >= pipeline.consumers:
+        return Desired(is_wanted=False, reason=f"scaled to {pipeline.consumers}")
+    if consumer.makes_room:
         return Desired(is_wanted=False, reason="makes room for a pipeline that has no consumer")
     return Desired(is_wanted=True, reason="")
 
 
 def release(*, lease: Lease, now: datetime, reason: str = "") -> bool:
     """Free the slot at once; whether it was still ours."""
-    freed = PipelineCopy.objects.filter(pk=lease.copy_id, token=lease.token).update(
+    freed = PipelineConsumer.objects.filter(pk=lease.consumer_id, token=lease.token).update(
         token=F("token") + 1,
         expires_at=now,
         heartbeat_at=now,
         pid=None,
-        state=PipelineCopy.State.STOPPED,
+        state=PipelineConsumer.State.STOPPED,
         reason=reason,
         partitions=[],
     )
@@ -165,14 +165,14 @@ class Life(Enum):
     UNKNOWN = "unknown"
 
 
-def life_of(copy: Held) -> Life:
+def life_of(consumer: Held) -> Life:
     """Of a process of this very machine and container; of one elsewhere nothing is known."""
-    if copy.pid is None or copy.pid_space != _pid_space():
+    if consumer.pid is None or consumer.pid_space != _pid_space():
         return Life.UNKNOWN
     try:
-        process = psutil.Process(copy.pid)
+        process = psutil.Process(consumer.pid)
         status = process.status()
-        is_other = copy.pid_started is not None and abs(process.create_time() - copy.pid_started) > 1
+        is_other = consumer.pid_started is not None and abs(process.create_time() - consumer.pid_started) > 1
     except psutil.NoSuchProcess:
         return Life.DEAD
     except psutil.AccessDenied:
@@ -185,19 +185,19 @@ def life_of(copy: Held) -> Life:
 _FROZEN = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
-def is_dead(copy: Held) -> bool:
+def is_dead(consumer: Held) -> bool:
     """Whether the holder is known to be gone before its lease is over."""
-    return life_of(copy) is Life.DEAD
+    return life_of(consumer) is Life.DEAD
 
 
-def has_lapsed(copy: PipelineCopy, *, now: datetime, heard: Callable[[], datetime | None]) -> bool:
+def has_lapsed(consumer: PipelineConsumer, *, now: datetime, heard: Callable[[], datetime | None]) -> bool:
     """Whether the lease ran out while its holder lives, which can't renew it: the database takes no writes.
 
     `heard` is asked, of a process elsewhere, when it last spoke.
     """
-    if copy.pid is None or copy.is_held(now):
+    if consumer.pid is None or consumer.is_held(now):
         return False
-    life = life_of(copy)
+    life = life_of(consumer)
     if life is Life.UNKNOWN:
         spoke = heard()
         return spoke is not None and now - spoke <= HEARD_WITHIN

@@ -18,8 +18,8 @@ class Pipeline(models.Model):
     name = models.CharField(max_length=100, unique=True)
     group = models.CharField(max_length=255)
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
-    copies = models.PositiveSmallIntegerField(default=1)
-    # A copy that halts writes why; nothing of the pipeline runs until someone resumes it.
+    consumers = models.PositiveSmallIntegerField(default=1)
+    # A consumer that halts writes why; nothing of the pipeline runs until someone resumes it.
     halted_reason = models.TextField(blank=True)
     halted_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -32,7 +32,7 @@ class Pipeline(models.Model):
             ("decide_halt", "Can skip, or dead-letter, what a halted partition stands at"),
         ]
         constraints = [
-            models.CheckConstraint(condition=Q(copies__gte=1), name="pipeline_copies_at_least_one"),
+            models.CheckConstraint(condition=Q(consumers__gte=1), name="pipeline_consumers_at_least_one"),
         ]
 
     def __str__(self) -> str:
@@ -40,11 +40,11 @@ class Pipeline(models.Model):
 
     @property
     def is_wanted(self) -> bool:
-        """Whether its copies should run."""
+        """Whether its consumers should run."""
         return self.state == self.State.RUNNING and not self.halted_reason
 
 
-class PipelineCopy(models.Model):
+class PipelineConsumer(models.Model):
     """One slot of a pipeline: the lease on it, and the heartbeat of whoever holds it.
 
     `token` grows with every claim. A holder whose token is no longer the row's has been replaced.
@@ -53,7 +53,7 @@ class PipelineCopy(models.Model):
     class State(models.TextChoices):
         STARTING = "starting"
         RUNNING = "running"
-        BACKOFF = "backoff"
+        RETRYING = "retrying"
         HALTED = "halted"
         DRAINING = "draining"
         STOPPED = "stopped"

@@ -1,4 +1,4 @@
-"""How a pipeline's copies share the partitions of its topics. Pure."""
+"""How a pipeline's consumers share the partitions of its topics. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One partition. `slot` is the copy that holds it, None is nobody; `why` says why it waits, or halted."""
+    """One partition. `slot` is its consumer, None is nobody; `why` says why it waits, or halted."""
 
     number: int
     slot: int | None
@@ -38,7 +38,7 @@ class Strip:
 
 
 def tint(slot: int | None) -> str:
-    """Which of the eight series colours a copy has; the number beside it tells more than eight apart."""
+    """Which of the eight series colours a consumer has; the number beside it tells more than eight apart."""
     return "nobody" if slot is None else str(slot % 8 + 1)
 
 
@@ -55,7 +55,7 @@ def strips(
     waiting: Mapping[Place, str],
     halted: Mapping[Place, str],
 ) -> list[Strip]:
-    """A strip a topic: its partitions in order, each with the copy that holds it.
+    """A strip a topic: its partitions in order, each with the consumer that holds it.
 
     `halted` are those that stand until a person decides, and why. `known` are partitions the group ever
     had; of topics that nobody reads any more they are left out, as long as somebody reads any.
@@ -74,18 +74,18 @@ def strips(
 
 
 def shared(counts: Sequence[int], *, total: int) -> str:
-    """In words: `counts` are the partitions of each running copy, of `total` there are."""
+    """In words: `counts` are the partitions of each running consumer, of `total` there are."""
     if not total:
         return "its partitions aren't known yet"
     partitions = plural(total, "partition")
     held = sum(counts)
     if not held:
-        return f"{partitions}, held by nobody"
+        return f"{partitions}, none of them assigned"
     if len(counts) == 1:
-        told = f"{partitions} on one copy"
+        told = f"1 consumer, {plural(held, 'partition')}"
     else:
         fewest, most = min(counts), max(counts)
-        each = f"{most}" if fewest == most else f"{fewest} {'or' if most - fewest == 1 else 'to'} {most}"
-        told = f"{partitions} over {len(counts)} copies: {each} each"
+        between = "" if fewest == most else f"{fewest} {'or' if most - fewest == 1 else 'to'} "
+        told = f"{len(counts)} consumers, {between}{plural(most, 'partition')} each"
     left = total - held
-    return f"{told}; {left} held by nobody" if left > 0 else told
+    return f"{told}; {left} unassigned" if left > 0 else told

@@ -1,7 +1,7 @@
 """How far a group got, moved in the transaction of the effects themselves.
 
 The compare-and-set is what makes effects happen once: a batch that was handled before, or that a
-replaced copy still holds, starts where the stored progress no longer is, and its transaction fails.
+replaced consumer still holds, starts where the stored progress no longer is, and its transaction fails.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def advance(*, group: str, moves: Mapping[PartitionId, tuple[int, int]]) -> None
         moved = cursor.rowcount
     if moved != len(ordered):
         named = ", ".join(f"{part.topic}-{part.partition} at {expected}" for part, (expected, _) in ordered)
-        raise FencedError(f"{group}: progress was moved by another copy; expected {named}")
+        raise FencedError(f"{group}: progress was moved by another consumer; expected {named}")
 
 
 def _identity(row: PartitionProgress) -> PartitionId:

@@ -13,9 +13,9 @@ from gdsconsole.live.recent_values import history, summed
 from gdsconsole.live.snapshots import latest_of
 from gdsconsole.pipelines import capacity, services, status
 from gdsconsole.pipelines.halts.services import HaltRow
-from gdsconsole.pipelines.models import PartitionFailure, PartitionProgress, Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import PartitionFailure, PartitionProgress, Pipeline, PipelineConsumer
 from gdsconsole.pipelines.partition_shares import Place, Strip, place_of, shared, strips, tint
-from gdsconsole.pipelines.services import CopyRow, PipelineRow
+from gdsconsole.pipelines.services import ConsumerRow, PipelineRow
 from gdsconsole.pipelines.status import Around, Verdict
 
 FAILURES_SHOWN = 12
@@ -32,7 +32,7 @@ UNKNOWN_AROUND = Around()
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Rates a second and counts since the copy started; None is unknown."""
+    """Rates a second and counts since the consumer started; None is unknown."""
 
     rate_in: float | None = None
     rate_out: float | None = None
@@ -47,7 +47,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class CopyView:
+class ConsumerView:
     """`live` is the address under which its values come; `waiting` is why by partition."""
 
     slot: int
@@ -63,7 +63,7 @@ class CopyView:
 
     @property
     def tint(self) -> str:
-        """As its cells have it; a copy without any has none."""
+        """As its cells have it; a consumer without any has none."""
         return tint(self.slot if self.places else None)
 
 
@@ -80,7 +80,7 @@ class Stuck:
 
 @dataclass(frozen=True, slots=True)
 class PipelineView:
-    """`share` says in words how `strips` share the partitions out, `short` why it lacks copies."""
+    """`share` says in words how `strips` share the partitions out, `short` why it lacks consumers."""
 
     name: str
     group: str
@@ -88,7 +88,7 @@ class PipelineView:
     reason: str
     short: str
     since: datetime | None
-    wanted_copies: int
+    wanted_consumers: int
     figures: Figures
     trend_in: Trend
     trend_out: Trend
@@ -96,7 +96,7 @@ class PipelineView:
     lag: float | None
     lag_page: str
     writes: str
-    copies: tuple[CopyView, ...]
+    consumers: tuple[ConsumerView, ...]
     halted: tuple[HaltRow, ...]
     strips: tuple[Strip, ...]
     share: str
@@ -106,8 +106,8 @@ class PipelineView:
 
     @property
     def running(self) -> int:
-        """How many of its copies somebody runs."""
-        return sum(1 for copy in self.copies if copy.pid is not None)
+        """How many of its consumers somebody runs."""
+        return sum(1 for consumer in self.consumers if consumer.pid is not None)
 
     @property
     def verdict_told(self) -> str:
@@ -141,7 +141,7 @@ def read(*, now: datetime) -> list[PipelineView]:
     rows = services.listing(now=now, processes=capacity.processes(now=now))
     stats = latest_of(["pipeline.stats", "lag.sampled", "brokers.sampled", "topics.compared"])
     around = status.around_of(stats["brokers.sampled"], stats["topics.compared"], now=now.timestamp())
-    keys = [f"{row['name']}/{copy['slot']}" for row in rows for copy in row["copies"]]
+    keys = [f"{row['name']}/{consumer['slot']}" for row in rows for consumer in row["consumers"]]
     groups = [row["group"] for row in rows]
     into = history("pipeline.stats", "rate_in", keys)
     out = history("pipeline.stats", "rate_out", keys)
@@ -160,16 +160,18 @@ def read(*, now: datetime) -> list[PipelineView]:
 
     views = []
     for row in rows:
-        names = [f"{row['name']}/{copy['slot']}" for copy in row["copies"]]
-        copies = [
-            copy_view(row["name"], copy, (stats["pipeline.stats"] or {}).get(name), trend(into, [name]))
-            for name, copy in zip(names, row["copies"], strict=True)
+        names = [f"{row['name']}/{consumer['slot']}" for consumer in row["consumers"]]
+        consumers = [
+            consumer_view(
+                row["name"], consumer, (stats["pipeline.stats"] or {}).get(name), trend(into, [name])
+            )
+            for name, consumer in zip(names, row["consumers"], strict=True)
         ]
         sample = (stats["lag.sampled"] or {}).get(row["group"])
         views.append(
             pipeline_view(
                 row,
-                copies,
+                consumers,
                 known=known[row["group"]],
                 failures=failures[row["group"]],
                 trends=(trend(into, names), trend(out, names), trend(behind, [row["group"]])),
@@ -181,39 +183,41 @@ def read(*, now: datetime) -> list[PipelineView]:
     return views
 
 
-def copy_view(name: str, copy: CopyRow, stats: Mapping[str, Any] | None, trend: Trend) -> CopyView:
-    """A copy by its heartbeat, or by what it published since, which is newer by a second or two. Pure."""
-    beat = copy["heartbeat_at"]
+def consumer_view(
+    name: str, consumer: ConsumerRow, stats: Mapping[str, Any] | None, trend: Trend
+) -> ConsumerView:
+    """A consumer by its heartbeat, or by what it published since, which is newer by a second or two. Pure."""
+    beat = consumer["heartbeat_at"]
     is_newer = (
         stats is not None
-        and copy["pid"] is not None
+        and consumer["pid"] is not None
         and beat is not None
         and stats["published_at"] > beat.timestamp()
-        and stats.get("state") not in (None, PipelineCopy.State.STOPPED)
+        and stats.get("state") not in (None, PipelineConsumer.State.STOPPED)
     )
-    told: Mapping[str, Any] = {**copy["counters"], "rate_in": copy["rate_in"]}
-    state, reason, partitions = copy["state"], copy["reason"], copy["partitions"]
+    told: Mapping[str, Any] = {**consumer["counters"], "rate_in": consumer["rate_in"]}
+    state, reason, partitions = consumer["state"], consumer["reason"], consumer["partitions"]
     if is_newer and stats is not None:
         told = stats
         state, reason = stats["state"], stats.get("reason") or ""
         partitions = stats.get("partitions") or []
-    return CopyView(
-        slot=copy["slot"],
+    return ConsumerView(
+        slot=consumer["slot"],
         state=state,
         reason=reason,
-        host=copy["host"],
-        pid=copy["pid"],
+        host=consumer["host"],
+        pid=consumer["pid"],
         places=tuple(sorted(map(place_of, partitions))),
         waiting={where: why for where, why in (told.get("waiting") or {}).items() if why},
         figures=Figures(**{field: told.get(field) for field in Figures.__slots__}),
         trend=trend,
-        live=f"pipeline.stats:{name}/{copy['slot']}:",
+        live=f"pipeline.stats:{name}/{consumer['slot']}:",
     )
 
 
 def pipeline_view(
     row: PipelineRow,
-    copies: Sequence[CopyView],
+    consumers: Sequence[ConsumerView],
     *,
     known: set[Place],
     failures: Sequence[PartitionFailure],
@@ -227,15 +231,15 @@ def pipeline_view(
     `sample` is the newest of the group's lag; a group that was never sampled has no page of its own.
     `lag_now` is what it said, where that is not long ago.
     """
-    held = {place: copy.slot for copy in copies for place in copy.places}
-    waiting = {place_of(where): why for copy in copies for where, why in copy.waiting.items()}
+    held = {place: consumer.slot for consumer in consumers for place in consumer.places}
+    waiting = {place_of(where): why for consumer in consumers for where, why in consumer.waiting.items()}
     standing = {
         Place(one["topic"], one["partition"]): one["reason"] for one in row["halted"] if not one["decision"]
     }
     drawn = strips(held=held, known=known, waiting=waiting, halted=standing)
     stuck = _stuck(failures, waiting)
-    figures = total(copy.figures for copy in copies)
-    state, reason = _state_now(row, copies)
+    figures = total(consumer.figures for consumer in consumers)
+    state, reason = _state_now(row, consumers)
     return PipelineView(
         name=row["name"],
         group=row["group"],
@@ -243,7 +247,7 @@ def pipeline_view(
         reason=reason,
         short=row["short"] if row["is_wanted"] else "",
         since=row["since"],
-        wanted_copies=row["wanted_copies"],
+        wanted_consumers=row["wanted_consumers"],
         figures=figures,
         trend_in=trends[0],
         trend_out=trends[1],
@@ -251,18 +255,18 @@ def pipeline_view(
         lag=sample.get("total_lag") if sample else None,
         lag_page=reverse("lag:group", args=[row["group"]]) if sample else reverse("lag:groups"),
         writes=WRITES.get(row["name"], "rows or records"),
-        copies=tuple(copies),
+        consumers=tuple(consumers),
         halted=tuple(row["halted"]),
         strips=tuple(drawn),
         share=shared(
-            [len(copy.places) for copy in copies if copy.pid is not None],
+            [len(consumer.places) for consumer in consumers if consumer.pid is not None],
             total=sum(len(strip.cells) for strip in drawn),
         ),
         stuck=tuple(stuck[:FAILURES_SHOWN]),
         more_stuck=max(0, len(stuck) - FAILURES_SHOWN),
         verdict=status.verdict(
             state=state,
-            running=sum(copy.pid is not None for copy in copies),
+            running=sum(consumer.pid is not None for consumer in consumers),
             partitions=len(held),
             reads=_reads(row) or {place.topic for place in (held or known)},
             rate=figures.rate_in,
@@ -274,23 +278,23 @@ def pipeline_view(
     )
 
 
-def _state_now(row: PipelineRow, copies: Sequence[CopyView]) -> tuple[str, str]:
+def _state_now(row: PipelineRow, consumers: Sequence[ConsumerView]) -> tuple[str, str]:
     """The stored state, unless a consumer has said since that it waits: it can't store that it waits for the
     database."""
-    waiting = [copy.reason for copy in copies if copy.state == PipelineCopy.State.BACKOFF]
-    if waiting and row["state"] in (Pipeline.State.RUNNING, PipelineCopy.State.STARTING):
-        return PipelineCopy.State.BACKOFF.value, waiting[0]
+    waiting = [consumer.reason for consumer in consumers if consumer.state == PipelineConsumer.State.RETRYING]
+    if waiting and row["state"] in (Pipeline.State.RUNNING, PipelineConsumer.State.STARTING):
+        return PipelineConsumer.State.RETRYING.value, waiting[0]
     return row["state"], row["reason"]
 
 
 def _reads(row: PipelineRow) -> set[str]:
     """The topics that its consumers say they read."""
-    told = [copy["counters"].get("reads") for copy in row["copies"]]
+    told = [consumer["counters"].get("reads") for consumer in row["consumers"]]
     return {name for names in told if isinstance(names, list) for name in names if isinstance(name, str)}
 
 
 def total(each: Iterable[Figures]) -> Figures:
-    """Of all copies: sums of what is known; the slowest batch and the newest commit. Pure."""
+    """Of all consumers: sums of what is known; the slowest batch and the newest commit. Pure."""
     figures = list(each)
 
     def known(field: str) -> list[float]:

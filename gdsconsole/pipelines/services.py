@@ -15,9 +15,9 @@ from gdsconsole.pipelines import capacity
 from gdsconsole.pipelines.halts import services as halts
 from gdsconsole.pipelines.halts.services import HaltRow
 from gdsconsole.pipelines.leases import has_lapsed
-from gdsconsole.pipelines.models import PartitionHalt, Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import PartitionHalt, Pipeline, PipelineConsumer
 
-MAX_COPIES = 64
+MAX_CONSUMERS = 64
 MAX_REASON = 2_000
 # Of a consumer whose lease ran out while it lives.
 WAITS_FOR_DATABASE = "waits for the database, which takes no writes"
@@ -27,11 +27,11 @@ class UnknownPipeline(LookupError):
     """There is no pipeline of this name; the message lists those there are."""
 
 
-class WrongCopies(ValueError):
-    """A number of copies that can't be run."""
+class WrongConsumers(ValueError):
+    """A number of consumers that can't be run."""
 
 
-class CopyRow(TypedDict):
+class ConsumerRow(TypedDict):
     slot: int
     host: str | None
     pid: int | None
@@ -46,8 +46,8 @@ class CopyRow(TypedDict):
 class PipelineRow(TypedDict):
     """`since` is when it halted; `halted` are the partitions that did, each by itself.
 
-    `is_wanted` says whether its copies should run, though some of its partitions stand; `short`, that it
-    lacks copies because no process is free.
+    `is_wanted` says whether its consumers should run, though some of its partitions stand; `short`, that it
+    lacks consumers because no process is free.
     """
 
     name: str
@@ -57,8 +57,8 @@ class PipelineRow(TypedDict):
     short: str
     since: datetime | None
     is_wanted: bool
-    wanted_copies: int
-    copies: list[CopyRow]
+    wanted_consumers: int
+    consumers: list[ConsumerRow]
     halted: list[HaltRow]
 
 
@@ -70,12 +70,12 @@ def ensure(*, groups: dict[str, str]) -> None:
 
 
 def pause(*, name: str, actor: str, now: datetime) -> Pipeline:
-    """Every copy drains, commits and stops. Raises UnknownPipeline."""
+    """Every consumer drains, commits and stops. Raises UnknownPipeline."""
     return _change(name, actor, now, "pause", state=Pipeline.State.PAUSED)
 
 
 def resume(*, name: str, actor: str, now: datetime) -> Pipeline:
-    """Its copies are started again, and what halted goes on where it stands. Raises UnknownPipeline."""
+    """Its consumers are started again, and what halted goes on where it stands. Raises UnknownPipeline."""
     with transaction.atomic():
         pipeline = _change(
             name, actor, now, "resume", state=Pipeline.State.RUNNING, halted_reason="", halted_at=None
@@ -84,36 +84,40 @@ def resume(*, name: str, actor: str, now: datetime) -> Pipeline:
     return pipeline
 
 
-def scale(*, name: str, copies: int, actor: str, now: datetime) -> Pipeline:
-    """Run this many copies. Raises UnknownPipeline, WrongCopies."""
-    if not 1 <= copies <= MAX_COPIES:
-        raise WrongCopies(f"copies: {copies} is not between 1 and {MAX_COPIES}; to stop a pipeline, pause it")
-    return _change(name, actor, now, "scale", copies=copies)
+def scale(*, name: str, consumers: int, actor: str, now: datetime) -> Pipeline:
+    """Run this many consumers. Raises UnknownPipeline, WrongConsumers."""
+    if not 1 <= consumers <= MAX_CONSUMERS:
+        raise WrongConsumers(
+            f"consumers: {consumers} is not between 1 and {MAX_CONSUMERS}; to stop a pipeline, pause it"
+        )
+    return _change(name, actor, now, "scale", consumers=consumers)
 
 
 def halt(*, name: str, reason: str, now: datetime) -> None:
-    """Stop every copy until someone resumes the pipeline. The first reason is kept."""
+    """Stop every consumer until someone resumes the pipeline. The first reason is kept."""
     Pipeline.objects.filter(name=name, halted_reason="").update(
         halted_reason=reason[:MAX_REASON] or "unknown", halted_at=now, updated_at=now
     )
 
 
 def listing(*, now: datetime, processes: int | None = None) -> list[PipelineRow]:
-    """Every pipeline with its wanted copies, and those that are still to stop.
+    """Every pipeline with its wanted consumers, and those that are still to stop.
 
-    `processes` is how many workers have for copies; None is unknown.
+    `processes` is how many workers have for consumers; None is unknown.
     """
     rows = []
     taken = capacity.taken(processes=processes, now=now)
     pipelines = list(Pipeline.objects.prefetch_related("slots"))
     halted = halts.by_group(pipeline.group for pipeline in pipelines)
     for pipeline in pipelines:
-        by_slot = {copy.slot: copy for copy in pipeline.slots.all()}
-        lingering = [slot for slot, copy in by_slot.items() if slot >= pipeline.copies and copy.is_held(now)]
-        slots = sorted({*range(pipeline.copies), *lingering})
-        copies = [_copy_row(pipeline.name, slot, by_slot.get(slot), now) for slot in slots]
+        by_slot = {consumer.slot: consumer for consumer in pipeline.slots.all()}
+        lingering = [
+            slot for slot, consumer in by_slot.items() if slot >= pipeline.consumers and consumer.is_held(now)
+        ]
+        slots = sorted({*range(pipeline.consumers), *lingering})
+        consumers = [_consumer_row(pipeline.name, slot, by_slot.get(slot), now) for slot in slots]
         standing = halts.standing(halted[pipeline.group])
-        state, reason = _state(pipeline, copies, standing, taken)
+        state, reason = _state(pipeline, consumers, standing, taken)
         halted_at = pipeline.halted_at if pipeline.halted_reason else None
         rows.append(
             PipelineRow(
@@ -121,74 +125,74 @@ def listing(*, now: datetime, processes: int | None = None) -> list[PipelineRow]
                 group=pipeline.group,
                 state=state,
                 reason=reason,
-                short=taken if any(copy["pid"] is None for copy in copies) else "",
+                short=taken if any(consumer["pid"] is None for consumer in consumers) else "",
                 since=halted_at or min((one.halted_at for one in standing), default=None),
                 is_wanted=pipeline.is_wanted,
-                wanted_copies=pipeline.copies,
-                copies=copies,
+                wanted_consumers=pipeline.consumers,
+                consumers=consumers,
                 halted=[halts.as_row(one) for one in halted[pipeline.group]],
             )
         )
     return rows
 
 
-def _copy_row(name: str, slot: int, copy: PipelineCopy | None, now: datetime) -> CopyRow:
-    if copy is not None and waits_for_database(name, copy, now=now):
-        return CopyRow(
+def _consumer_row(name: str, slot: int, consumer: PipelineConsumer | None, now: datetime) -> ConsumerRow:
+    if consumer is not None and waits_for_database(name, consumer, now=now):
+        return ConsumerRow(
             slot=slot,
-            host=copy.host,
-            pid=copy.pid,
-            state=PipelineCopy.State.BACKOFF.value,
+            host=consumer.host,
+            pid=consumer.pid,
+            state=PipelineConsumer.State.RETRYING.value,
             reason=WAITS_FOR_DATABASE,
-            partitions=copy.partitions,
+            partitions=consumer.partitions,
             rate_in=None,
             # What it did until then is of then; that everything waits is of now.
-            counters={"waiting": dict.fromkeys(copy.partitions, WAITS_FOR_DATABASE)},
-            heartbeat_at=copy.heartbeat_at,
+            counters={"waiting": dict.fromkeys(consumer.partitions, WAITS_FOR_DATABASE)},
+            heartbeat_at=consumer.heartbeat_at,
         )
-    if copy is None or not copy.is_held(now):
-        return CopyRow(
+    if consumer is None or not consumer.is_held(now):
+        return ConsumerRow(
             slot=slot,
             host=None,
             pid=None,
-            state=PipelineCopy.State.STOPPED.value,
-            reason=copy.reason if copy else "",
+            state=PipelineConsumer.State.STOPPED.value,
+            reason=consumer.reason if consumer else "",
             partitions=[],
             rate_in=None,
             counters={},
-            heartbeat_at=copy.heartbeat_at if copy else None,
+            heartbeat_at=consumer.heartbeat_at if consumer else None,
         )
-    return CopyRow(
+    return ConsumerRow(
         slot=slot,
-        host=copy.host,
-        pid=copy.pid,
-        state=copy.state,
-        reason=copy.reason,
-        partitions=copy.partitions,
-        rate_in=copy.counters.get("rate_in"),
-        counters=copy.counters,
-        heartbeat_at=copy.heartbeat_at,
+        host=consumer.host,
+        pid=consumer.pid,
+        state=consumer.state,
+        reason=consumer.reason,
+        partitions=consumer.partitions,
+        rate_in=consumer.counters.get("rate_in"),
+        counters=consumer.counters,
+        heartbeat_at=consumer.heartbeat_at,
     )
 
 
-def waits_for_database(name: str, copy: PipelineCopy, *, now: datetime) -> bool:
+def waits_for_database(name: str, consumer: PipelineConsumer, *, now: datetime) -> bool:
     """Whether the consumer lives and can't say so in its row: its lease ran out, and it never let go."""
 
     def heard() -> datetime | None:
-        spoken = (latest("pipeline.stats") or {}).get(f"{name}/{copy.slot}")
-        if spoken is None or spoken.get("state") == PipelineCopy.State.STOPPED:
+        spoken = (latest("pipeline.stats") or {}).get(f"{name}/{consumer.slot}")
+        if spoken is None or spoken.get("state") == PipelineConsumer.State.STOPPED:
             return None
         return datetime.fromtimestamp(spoken["published_at"], UTC)
 
-    return has_lapsed(copy, now=now, heard=heard)
+    return has_lapsed(consumer, now=now, heard=heard)
 
 
 def _state(
-    pipeline: Pipeline, copies: Iterable[CopyRow], standing: Sequence[PartitionHalt], taken: str
+    pipeline: Pipeline, consumers: Iterable[ConsumerRow], standing: Sequence[PartitionHalt], taken: str
 ) -> tuple[str, str]:
-    """The pipeline's state in one word: what people decided, else its worst copy's.
+    """The pipeline's state in one word: what people decided, else its worst consumer's.
 
-    `taken` says that no process is free: then one that has some of its copies runs, and no more will come.
+    `taken` says that no process is free: then one that has some of its consumers runs, and no more will come.
     Halted is also one of which some partitions stand, though the others go on.
     """
     if pipeline.halted_reason:
@@ -197,16 +201,16 @@ def _state(
         return "paused", ""
     if standing:
         return "halted", halts.told(standing)
-    rows = list(copies)
-    waiting = [row for row in rows if row["state"] == PipelineCopy.State.BACKOFF]
+    rows = list(consumers)
+    waiting = [row for row in rows if row["state"] == PipelineConsumer.State.RETRYING]
     if waiting:
-        return "backoff", waiting[0]["reason"]
-    absent = [row for row in rows if row["state"] == PipelineCopy.State.STOPPED]
+        return "retrying", waiting[0]["reason"]
+    absent = [row for row in rows if row["state"] == PipelineConsumer.State.STOPPED]
     if absent:
         there = len(rows) - len(absent)
-        told = f"{there} of {len(rows)} copies run"
+        told = f"{there} of {len(rows)} consumers run"
         return "running" if there and taken else "starting", f"{told}: {taken}" if taken else told
-    if any(row["state"] == PipelineCopy.State.STARTING for row in rows):
+    if any(row["state"] == PipelineConsumer.State.STARTING for row in rows):
         return "starting", ""
     return "running", next((row["reason"] for row in rows if row["reason"]), "")
 
@@ -247,7 +251,7 @@ def _change(name: str, actor: str, now: datetime, verb: str, **fields: Any) -> P
 
 def _sentence(verb: str, name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     if verb == "scale":
-        return f"scaled pipeline {name} from {before['copies']} to {after['copies']} copies"
+        return f"scaled pipeline {name} from {before['consumers']} to {after['consumers']} consumers"
     if verb == "resume":
         halted = f", which had halted: {before['halted_reason']}" if before["halted_reason"] else ""
         return f"resumed pipeline {name}{halted}"

@@ -96,12 +96,12 @@ def verdict(
 ) -> Verdict:
     """`running` consumers hold `partitions` of the topics that it `reads`; `trend` is of its rate,
     `reason` is told with its state."""
-    if state not in ("running", "starting", "backoff") or not running:
+    if state not in ("running", "starting", "retrying") or not running:
         return Verdict(Kind.OFF, "does not run")
-    if state == "backoff" and "the database" in reason:
-        return Verdict(Kind.NO_DATABASE, "waits for the database, which takes no writes")
+    if state == "retrying" and "the database" in reason:
+        return Verdict(Kind.NO_DATABASE, "is retrying: the database takes no writes")
     if around.brokers_answer is False:
-        return Verdict(Kind.NO_BROKERS, "waits for the brokers: none answers")
+        return Verdict(Kind.NO_BROKERS, "is retrying: no broker answers")
     missing = sorted(set(reads) & (around.absent or frozenset()))
     if missing and len(missing) == len(set(reads)):
         are = "is" if len(missing) == 1 else "are"
@@ -109,7 +109,7 @@ def verdict(
     if state != "running":
         return Verdict(Kind.OFF, "does not run fully")
     if not partitions:
-        return Verdict(Kind.NO_PARTITIONS, "holds no partition")
+        return Verdict(Kind.NO_PARTITIONS, "has no partition assigned")
     if rate:
         return Verdict(Kind.READS, "reads")
     if lag is None:
@@ -129,7 +129,7 @@ def _fresh(published: Snapshot | None, key: str, now: float, fresh_s: float) -> 
 def headline(told: Sequence[tuple[str, str, Verdict]], *, short: Sequence[str] = ()) -> str:
     """All pipelines in a sentence, the worst first; of each its name, its state, and its verdict.
 
-    `short` are clauses about those that lack copies.
+    `short` are clauses about those that lack consumers.
     """
     if not told:
         return "No pipeline is known yet: the reconciler makes them when beat and a worker run."
@@ -158,12 +158,12 @@ _OUTSIDE = (Kind.NO_DATABASE, Kind.NO_BROKERS, Kind.NO_TOPIC)
 # Of one pipeline, and of several; the worst first.
 _STATES = {
     "halted": ("halted and needs you", "halted and need you"),
-    "abandoned": ("is run by nobody", "are run by nobody"),
-    "backoff": ("waits for something to come back", "wait for something to come back"),
+    "abandoned": ("has no running consumer", "have no running consumer"),
+    "retrying": ("is retrying", "are retrying"),
     "starting": ("is not fully running yet", "are not fully running yet"),
     "paused": ("is paused", "are paused"),
 }
-_PLURAL = {"waits": "wait", "has": "have", "reads": "read", "holds": "hold", "does": "do"}
+_PLURAL = {"is": "are", "has": "have", "reads": "read", "does": "do"}
 
 
 def _clauses(found: Sequence[tuple[str, Verdict]]) -> list[str]:

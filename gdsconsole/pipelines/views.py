@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from gdsconsole.pipelines import capacity, selectors, services, status
 from gdsconsole.pipelines.models import Pipeline
 from gdsconsole.pipelines.selectors import PipelineView
+from gdsconsole.text.formats import plural
 from gdsconsole.web.permissions import permission_required
 
 may_view = permission_required("pipelines.view_pipeline")
@@ -22,7 +23,7 @@ may_control = permission_required("pipelines.control_pipeline")
 
 
 class ScaleForm(forms.Form):
-    copies = forms.IntegerField(min_value=1, max_value=services.MAX_COPIES)
+    consumers = forms.IntegerField(min_value=1, max_value=services.MAX_CONSUMERS)
 
 
 @require_safe
@@ -32,7 +33,7 @@ def pipelines(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "pipelines": views,
         "headline": headline(views),
-        "max_copies": services.MAX_COPIES,
+        "max_consumers": services.MAX_CONSUMERS,
     }
     template = "pipelines/_rows.html" if request.htmx else "pipelines/list.html"  # type: ignore[attr-defined]
     return render(request, template, context)
@@ -43,7 +44,7 @@ def headline(views: Sequence[PipelineView]) -> str:
     return status.headline(
         [(view.name, "abandoned" if view.is_abandoned else view.state, view.verdict) for view in views],
         short=[
-            f"{view.name} has {view.running} of {view.wanted_copies} copies: {view.short}"
+            f"{view.name} has {view.running} of {view.wanted_consumers} consumers: {view.short}"
             for view in views
             if view.short and view.running
         ],
@@ -71,18 +72,18 @@ def resume(request: HttpRequest, name: str) -> HttpResponse:
 def scale(request: HttpRequest, name: str) -> HttpResponse:
     form = ScaleForm(request.POST)
     if not form.is_valid():
-        messages.error(request, f"Copies: give a number between 1 and {services.MAX_COPIES}.")
+        messages.error(request, f"Consumers: give a number between 1 and {services.MAX_CONSUMERS}.")
         return redirect("pipelines:list")
-    copies = form.cleaned_data["copies"]
-    _known(request, services.scale, name=name, copies=copies)
+    consumers = form.cleaned_data["consumers"]
+    _known(request, services.scale, name=name, consumers=consumers)
     now = timezone.now()
     short = capacity.shortfall(name=name, processes=capacity.processes(now=now), now=now)
     if short:
-        messages.warning(request, f"{name} is scaled to {copies}, but only {short}. The others wait for one.")
-    else:
-        messages.success(
-            request, f"{name} runs {copies} cop{'y' if copies == 1 else 'ies'} in a few seconds."
+        messages.warning(
+            request, f"{name} is scaled to {consumers}, but only {short}. The others wait for one."
         )
+    else:
+        messages.success(request, f"{name} runs {plural(consumers, 'consumer')} in a few seconds.")
     return redirect("pipelines:list")
 
 

@@ -44,16 +44,16 @@ STATES: Mapping[str, tuple[str, str]] = {
     "warning": ("warn", "triangle-alert"),
     "info": ("info", "info"),
     # alerts
+    "normal": ("ok", "circle-check"),
     "firing": ("bad", "bell-ring"),
     "resolved": ("ok", "circle-check"),
     "acknowledged": ("info", "check"),
     "no data": ("unknown", "circle-question-mark"),
-    # pipelines and their copies
+    # pipelines and their consumers
     "running": ("ok", "play"),
     "starting": ("info", "loader-circle"),
     "draining": ("info", "loader-circle"),
     "paused": ("idle", "circle-pause"),
-    "backoff": ("warn", "rotate-ccw"),
     "retrying": ("warn", "rotate-ccw"),
     "halted": ("bad", "octagon-alert"),
     "lost": ("bad", "unplug"),

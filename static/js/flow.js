@@ -106,13 +106,13 @@ function keep(lines, made) {
   });
 }
 
-const copies = new Map(); // "pipeline/slot" -> what it said last, and when
+const consumers = new Map(); // "pipeline/slot" -> what it said last, and when
 
-/** What a pipeline's copies do together: what each said lately, else what the page was made with. */
-function total({ pipeline, field, copies: made }) {
+/** What a pipeline's consumers do together: what each said lately, else what the page was made with. */
+function total({ pipeline, field, consumers: made }) {
   const rates = made.split(" ").map((part) => {
     const [slot, rate] = part.split("=");
-    const heard = copies.get(`${pipeline}/${slot}`);
+    const heard = consumers.get(`${pipeline}/${slot}`);
     return heard && Date.now() / 1000 - heard.at < FRESH_S ? (heard.data[field] ?? null) : numberOf(rate);
   });
   const known = rates.filter((rate) => rate !== null);
@@ -122,13 +122,13 @@ function total({ pipeline, field, copies: made }) {
 function hear(flow, events) {
   const said = new Map();
   for (const { key, data } of events) {
-    copies.set(key, { data, at: Date.now() / 1000 });
+    consumers.set(key, { data, at: Date.now() / 1000 });
     said.set(key.slice(0, key.lastIndexOf("/")), data);
   }
   for (const place of flow.querySelectorAll("[data-pipeline]")) {
-    const { pipeline, field, copies: several } = place.dataset;
+    const { pipeline, field, consumers: several } = place.dataset;
     if (!said.has(pipeline)) continue;
-    // The value of a single copy is set in place already, as everywhere.
+    // The value of a single consumer is set in place already, as everywhere.
     const rate = several ? total(place.dataset) : (said.get(pipeline)[field] ?? null);
     place.closest(".flow-node").dataset.rate = rate ?? "";
     if (!several) continue;

@@ -13,7 +13,7 @@ from gdsconsole.assembly.shell import navigation
 from gdsconsole.assembly.shell.context import chrome
 from gdsconsole.assembly.shell.navigation import Count
 from tests.assembly.overview.making import make_alerts, make_brokers, make_group, make_lag, make_pipeline
-from tests.assembly.overview.stored import Published, fire, run_copy
+from tests.assembly.overview.stored import Published, fire, run_consumer
 from tests.factories import make_dead_letter
 
 ALL = lambda permission: True  # noqa: E731
@@ -75,7 +75,7 @@ def test_topics_that_need_somebody_are_counted() -> None:
 @pytest.mark.django_db
 def test_all_of_it_for_somebody_who_may_look_at_all(redis_url: str) -> None:
     now = timezone.now()
-    run_copy("alerting", now=now)
+    run_consumer("alerting", now=now)
     fire(now=now, severity="critical")
     make_dead_letter()
     Published(redis_url, now).everything()
@@ -113,7 +113,7 @@ def test_without_redis_what_is_stored_is_counted_and_the_rest_is_unknown(setting
     make_dead_letter()
     found = navigation.read(ALL, now=timezone.now())
     assert {name: count.text for name, count in found.counts.items()} == {
-        # No pipeline of the catalogue has a copy.
+        # No pipeline of the catalogue has a consumer.
         "alerts": "", "dead_letters": "1", "pipelines": str(len(CATALOG)), "lag": "?", "topics": "?",
         "brokers": "?",
     }  # fmt: skip

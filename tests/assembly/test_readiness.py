@@ -17,7 +17,7 @@ from gdsconsole.assembly import readiness
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.devstack.redis_server import RedisServer
 from gdsconsole.pipelines import services
-from gdsconsole.pipelines.models import PipelineCopy
+from gdsconsole.pipelines.models import PipelineConsumer
 from gdsconsole.workers import marks
 from tests.factories import by
 from tests.waiting import wait_until
@@ -40,9 +40,9 @@ def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "KEPT_FOR_S", 0.0)
 
 
-def make_copy(**fields: object) -> PipelineCopy:
+def make_consumer(**fields: object) -> PipelineConsumer:
     given = {"state": "running", "partitions": ["t-0"], "expires_at": NOW + timedelta(seconds=5), **fields}
-    return PipelineCopy(**given)
+    return PipelineConsumer(**given)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def make_copy(**fields: object) -> PipelineCopy:
         ({"expires_at": None}, False),
     ],
 )
-def test_a_pipeline_runs_when_a_copy_holds_partitions(fields: dict[str, object], holds: bool) -> None:
-    assert readiness.holds_partitions([make_copy(**fields)], NOW) is holds
+def test_a_pipeline_runs_when_a_consumer_holds_partitions(fields: dict[str, object], holds: bool) -> None:
+    assert readiness.holds_partitions([make_consumer(**fields)], NOW) is holds
     assert readiness.holds_partitions([], NOW) is False
 
 

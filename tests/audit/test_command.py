@@ -21,7 +21,7 @@ def audit(*words: str, capsys: Any) -> Any:
 
 
 def test_list(capsys: Any):
-    make_entry(reason="too loud", changes={"copies": (1, 3)})
+    make_entry(reason="too loud", changes={"consumers": (1, 3)})
     digest = make_entry(actor="admin", action="rule.add", sentence="added rule CPU", target="CPU").digest
     newest, oldest = audit("list", capsys=capsys)
     assert newest["digest"] == digest
@@ -31,7 +31,7 @@ def test_list(capsys: Any):
         "paused pipeline alerting",
         "done",
     )
-    assert (oldest["reason"], oldest["changes"]) == ("too loud", {"copies": [1, 3]})
+    assert (oldest["reason"], oldest["changes"]) == ("too loud", {"consumers": [1, 3]})
     assert oldest["at"] == "2026-01-15T10:30:00+00:00"
     assert [one["actor"] for one in audit("list", "--action", "rule", capsys=capsys)] == ["admin"]
     assert len(audit("list", "--limit", "1", capsys=capsys)) == 1

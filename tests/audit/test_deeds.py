@@ -58,14 +58,14 @@ def test_pipelines_by_page(admin: Client, alerting: None):
     admin.post("/pipelines/alerting/pause/")
     admin.post("/pipelines/alerting/pause/")
     admin.post("/pipelines/alerting/resume/")
-    admin.post("/pipelines/alerting/scale/", {"copies": 3})
-    admin.post("/pipelines/alerting/scale/", {"copies": 300})
+    admin.post("/pipelines/alerting/scale/", {"consumers": 3})
+    admin.post("/pipelines/alerting/scale/", {"consumers": 300})
     pipelines.halt(name="alerting", reason="all poison", now=NOW)
     admin.post("/pipelines/alerting/resume/")
     assert told("pipeline") == [
         "root paused pipeline alerting",
         "root resumed pipeline alerting",
-        "root scaled pipeline alerting from 1 to 3 copies",
+        "root scaled pipeline alerting from 1 to 3 consumers",
         "root resumed pipeline alerting, which had halted: all poison",
     ]
     assert newest().target_url == "/pipelines/#pipeline-alerting"
@@ -74,7 +74,7 @@ def test_pipelines_by_page(admin: Client, alerting: None):
 def test_pipelines_by_command(alerting: None):
     call_command("pipelines", "scale", "alerting", "2")
     call_command("pipelines", "list")
-    assert told("pipeline") == [f"{CLI} scaled pipeline alerting from 1 to 2 copies"]
+    assert told("pipeline") == [f"{CLI} scaled pipeline alerting from 1 to 2 consumers"]
 
 
 def test_an_entry_that_cannot_be_written_undoes_the_deed(alerting: None, monkeypatch: pytest.MonkeyPatch):

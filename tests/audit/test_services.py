@@ -59,8 +59,10 @@ def test_texts_become_one_printable_line_of_bounded_length():
 
 
 def test_changes_keep_before_and_after_of_what_is_another():
-    changes = services.changes_between({"copies": 1, "state": "running"}, {"copies": 3, "state": "running"})
-    assert changes == {"copies": (1, 3)}
+    changes = services.changes_between(
+        {"consumers": 1, "state": "running"}, {"consumers": 3, "state": "running"}
+    )
+    assert changes == {"consumers": (1, 3)}
     big = {"config": ({"a": 1}, {"a": "z" * 1000}), "rate": (0.1, 1e22), "gone": (None, NOW)}
     entry = AuditEntry.objects.get(number=make_entry(changes=big).number)
     assert entry.changes["rate"] == (0.1, 1e22)

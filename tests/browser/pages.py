@@ -25,7 +25,7 @@ from gdsconsole.people.links import make_link
 from gdsconsole.people.powers import command
 from gdsconsole.pipelines import services as pipelines
 from gdsconsole.pipelines.halts.store import StoredHalts
-from tests.assembly.overview.stored import Published, fire, make_rule, run_copy
+from tests.assembly.overview.stored import Published, fire, make_rule, run_consumer
 from tests.factories import make_broker_sample, make_dead_letter, make_group_sample, partition_sample
 from topics.seed import install_guide_definitions
 
@@ -117,7 +117,7 @@ def fill(published: Published, *, now: datetime) -> None:
     for n in range(3):
         make_dead_letter(error=f"expected a number, got {n}", indexed_at=now - timedelta(minutes=n))
     for name in CATALOG:
-        run_copy(name, now=now, rate_in=40.0)
+        run_consumer(name, now=now, rate_in=40.0)
     pipelines.pause(name="dlq-index", actor="olga", now=now)
     pipelines.halt(name="alerting", reason="30 of 30 records were dead letters", now=now)
     late = {"group": "gds-late", "status": "slow", "total_lag": 43_500}

@@ -136,8 +136,10 @@ def test_an_operator_takes_an_alert(overview: Page, console: RunningConsole) -> 
     instance = f"taken-{time.time_ns()}"
     send(console, metric(instance, 99.5))
     row = overview.locator("#overview-alerts tr", has_text=instance)
-    row.get_by_role("button", name="Take").click()
-    overview.wait_for_selector(f"#overview-alerts tr:has-text('{instance}'):has-text('operator has it')")
+    row.get_by_role("button", name="Acknowledge").click()
+    overview.wait_for_selector(
+        f"#overview-alerts tr:has-text('{instance}'):has-text('acknowledged by operator')"
+    )
 
 
 def test_values_change_in_place_as_they_come(overview: Page, console: RunningConsole) -> None:
@@ -206,7 +208,7 @@ def test_a_killed_broker_is_told_of_within_ten_seconds(overview: Page, console: 
         LOG.info("the page told of the killed broker after %.2f s", took)
         assert overview.locator("#tile-brokers .pips .is-down").count() == 1
         overview.wait_for_selector("#cluster-state.tone-bad:has-text('2/3 brokers')")
-        # Metrics are still taken, and the copies that are missing raise an alert.
+        # Metrics are still taken, and the consumers that are missing raise an alert.
         instance = f"two-brokers-{time.time_ns()}"
         send(console, metric(instance, 85.5))
         overview.wait_for_selector(f"#overview-alerts tr:has-text('{instance}')")

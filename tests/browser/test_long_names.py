@@ -22,8 +22,8 @@ from gdsconsole.audit import services as audit
 from gdsconsole.kafka.browsing.record_scan import Bounds, Found, Scan
 from gdsconsole.kafka.cluster.metadata import Partition
 from gdsconsole.pipelines import services as pipelines
-from gdsconsole.pipelines.models import PipelineCopy
-from tests.assembly.overview.stored import Published, fire, make_rule, run_copy
+from gdsconsole.pipelines.models import PipelineConsumer
+from tests.assembly.overview.stored import Published, fire, make_rule, run_consumer
 from tests.browser import pages
 from tests.factories import (
     broker_figures,
@@ -92,10 +92,10 @@ def fill(published: Published, *, now: datetime) -> None:
     for _ in range(2):
         make_letter(now)
     for name in CATALOG:
-        run_copy(name, now=now, rate_in=40.0)
+        run_consumer(name, now=now, rate_in=40.0)
     figures = ("rate_in", "rate_out", "batch_ms", "processed", "dead_letters", "retries", "rebalances")
-    PipelineCopy.objects.update(counters=dict.fromkeys(figures, 7))
-    PipelineCopy.objects.update(host=long("host", 250), reason=TEXT, state="backoff")
+    PipelineConsumer.objects.update(counters=dict.fromkeys(figures, 7))
+    PipelineConsumer.objects.update(host=long("host", 250), reason=TEXT, state="retrying")
     pipelines.halt(name="alerting", reason=TEXT, now=now)
     late = {"group": GROUP, "status": "slow", "total_lag": 43_500}
     published("lag.sampled", GROUP, {**late, "unknown_partitions": 1})

@@ -14,7 +14,7 @@ from gdsconsole.devstack.console import Console, Wishes
 from gdsconsole.devstack.progress import Progress, Step
 from gdsconsole.management.commands import up
 
-MISSING = "pipelines: analytics has no copy: 12 of 12 worker processes are taken"
+MISSING = "pipelines: analytics has no consumer: 12 of 12 worker processes are taken"
 
 
 async def test_what_does_not_answer_in_time_is_said_once_and_waited_for(

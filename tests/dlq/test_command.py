@@ -85,7 +85,7 @@ class TestList:
         ("pair", "found"),
         [
             ("state=failed", 1),
-            ("state=waiting", 3),
+            ("state=open", 3),
             ("topic=gds.logs.production", 1),
             ("error_type=KeyError", 1),
             ("group=gds-warehouse", 1),
@@ -158,7 +158,7 @@ class TestDiscard:
         with pytest.raises(CommandError, match="1 were not discarded"):
             call_command("dlq", "discard", letter.pk, gone.pk, "--reason", "noise", "--json", stdout=out)
         outcomes = {outcome["id"]: outcome["outcome"] for outcome in json.loads(out.getvalue())}
-        assert outcomes == {letter.pk: "discarded", gone.pk: "refused"}
+        assert outcomes == {letter.pk: "discarded", gone.pk: "rejected"}
         event = DeadLetterEvent.objects.get(dead_letter=letter)
         assert event.reason == "noise"
         assert event.actor.startswith("cli:")
@@ -211,7 +211,7 @@ class TestReplay:
         out = io.StringIO()
         with pytest.raises(CommandError, match=r"no worker took it up in 0 s\. Nothing is lost"):
             call_command("dlq", "replay", letter.pk, "--json", stdout=out)
-        assert json.loads(out.getvalue())[0]["outcome"] == "waiting"
+        assert json.loads(out.getvalue())[0]["outcome"] == "queued"
         assert ReplayRun.objects.get().state == "queued"
 
     def test_a_second_request_changes_nothing(self, no_worker: None) -> None:

@@ -159,16 +159,16 @@ def test_a_message_that_fails_again_after_its_replay_stays_one_row() -> None:
     assert (letter.state, letter.replay_count, letter.offset) == ("failed", 1, 7)
     assert (letter.attempts, letter.last_failed_at) == (2, NOW + timedelta(minutes=1))
     assert (letter.dlq_partition, letter.dlq_offset) == (1, 9)
-    assert (item.came_back_at, item.same_cause) == (NOW, True)
-    came_back = DeadLetterEvent.objects.get(action="came_back")
-    assert (came_back.from_state, came_back.to_state, came_back.actor) == (
+    assert (item.failed_again_at, item.same_cause) == (NOW, True)
+    failed_again = DeadLetterEvent.objects.get(action="failed_again")
+    assert (failed_again.from_state, failed_again.to_state, failed_again.actor) == (
         "replayed",
         "failed",
         "gds-alerting",
     )
     # Published twice, it came back once.
     assert take(back) == 0
-    assert DeadLetterEvent.objects.filter(action="came_back").count() == 1
+    assert DeadLetterEvent.objects.filter(action="failed_again").count() == 1
 
 
 @pytest.mark.django_db
@@ -225,7 +225,7 @@ def test_a_replay_that_no_group_can_read_comes_back_once() -> None:
         )
     letter = DeadLetter.objects.get()
     assert letter.state == "failed"
-    assert letter.events.filter(action="came_back").count() == 1
+    assert letter.events.filter(action="failed_again").count() == 1
 
 
 @pytest.mark.django_db

@@ -118,7 +118,7 @@ def test_poison_goes_round_and_stays_one_letter(
     replay_waiting(space.client)
     turned(
         pipelines,
-        lambda: DeadLetterEvent.objects.filter(action="came_back").exists(),
+        lambda: DeadLetterEvent.objects.filter(action="failed_again").exists(),
         "the replayed record came back",
     )
 
@@ -128,7 +128,7 @@ def test_poison_goes_round_and_stays_one_letter(
     assert (chosen.state, chosen.replay_count) == ("failed", 1)
     assert (item.same_cause, item.target_topic) == (True, metrics)
     actions = [event.action for event in chosen.events.all()]
-    assert actions == ["indexed", "requested", "replayed", "came_back"]
+    assert actions == ["indexed", "requested", "replayed", "failed_again"]
     # The original is untouched; where it failed last is not where it failed first.
     assert (item.target_partition, item.target_offset) != (chosen.partition, chosen.offset)
 
@@ -201,6 +201,6 @@ def test_a_worker_replays_what_the_command_asks_for(
     codes = sorted(one.returncode for one in both)
     assert codes == [0, 1], answers
     outcomes = sorted([one["outcome"] for one in json.loads(out)] for out, _ in answers)
-    assert outcomes == [["refused"] * 3, ["replayed"] * 3]
+    assert outcomes == [["rejected"] * 3, ["replayed"] * 3]
     assert ReplayRun.objects.count() == 1
     assert len(space.read()) == 3

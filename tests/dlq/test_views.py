@@ -330,7 +330,7 @@ class TestDeciding:
         record_written([Written(first.replay_id, 2, 812)], now=NOW)
         record_unwritten([Unwritten(second.replay_id, "too large for its topic")], now=NOW)
         page = text_of(reviewer.get(f"/dlq/runs/{run.pk}/"))
-        assert "2 of 2 settled: 1 replayed, 1 could not be written" in page
+        assert "2 of 2 processed: 1 replayed, 1 could not be written" in page
         assert "gds.metrics.production[2]@812" in page
         assert "too large for its topic" in page
 

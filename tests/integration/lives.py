@@ -1,10 +1,10 @@
-"""The lives of one copy of a pipeline: `kill -9` again and again, then one in peace until SIGTERM.
+"""The lives of one consumer of a pipeline: `kill -9` again and again, then one in peace until SIGTERM.
 
     python -m tests.integration.lives NAME GROUP [--kills N --seed S --within S] [--before-marking]
         [--commits-first]
 
 Django is loaded once. Every life that ends by a kill is a fork, so that a start costs milliseconds; it
-makes its clients and connections itself. The moment of a kill is random, from the seed: while the copy
+makes its clients and connections itself. The moment of a kill is random, from the seed: while the consumer
 starts, or right after it has begun to handle a number of batches; or it is the worst moment of the outbox,
 when the broker has acknowledged events that are not marked yet. Each death is a line on stdout.
 """
@@ -30,7 +30,7 @@ django.setup()
 
 from dlq.step import IndexStep  # noqa: E402
 from gdsconsole.assembly import pipeline_catalog  # noqa: E402
-from gdsconsole.assembly.run_consumer import run_copy  # noqa: E402
+from gdsconsole.assembly.run_consumer import run_consumer  # noqa: E402
 from gdsconsole.database.timeouts import PIPELINES, bound_waits  # noqa: E402
 from gdsconsole.kafka.consuming.batch_handler import Policies  # noqa: E402
 from gdsconsole.kafka.consuming.batching import BatchPolicy  # noqa: E402
@@ -100,13 +100,13 @@ class DiesBeforeMarking(outbox.EventSender):
 
 
 def live(name: str, begun: mmap.mmap) -> int:
-    """Start the copy in a process of its own, which nothing but a kill ends; returns its id."""
+    """Start the consumer in a process of its own, which nothing but a kill ends; returns its id."""
     begun[0] = 0
     pid = os.fork()
     if pid == 0:
         # Whatever comes back, or is raised, is a failure.
         try:
-            run_copy(name, 0, stop=lambda: "")
+            run_consumer(name, 0, stop=lambda: "")
         finally:
             os._exit(1)
     return pid
@@ -121,7 +121,7 @@ def mourn(name: str, pid: int, begun: mmap.mmap) -> None:
 
 
 def kill(name: str, begun: mmap.mmap, chance: random.Random, within_s: float) -> None:
-    """Start the copy, and kill it at a random moment of its life: `within_s` of a batch's beginning."""
+    """Start the consumer, and kill it at a random moment of its life: `within_s` of a batch's beginning."""
     batches, after_s = chance.choice([0, 1, 1, 2, 3, 5, 8]), chance.random()
     pid = live(name, begun)
     deadline = time.monotonic() + STARTS_WITHIN_S
@@ -171,7 +171,7 @@ def main() -> None:
         opened = pipeline_catalog.open_member
         pipeline_catalog.open_member = lambda *args, **how: CommitsFirst(opened(*args, **how))
     bound_waits(PIPELINES)
-    # A copy has its heap collected before it begins. Of what is loaded here, no life needs to do it again.
+    # A consumer has its heap collected before it begins. Of what is loaded here, no life has to do it again.
     gc.freeze()
     chance = random.Random(asked.seed)
     for _ in range(asked.kills):
@@ -182,7 +182,7 @@ def main() -> None:
     is_dying = False
     pipeline_catalog.CATALOG = {name: replace(pipeline_catalog.CATALOG[name], policies=spec.policies)}
     with stop_signals(signal.SIGTERM) as signals:
-        ran = run_copy(name, 0, stop=lambda: "asked to stop" if signals.asked else "")
+        ran = run_consumer(name, 0, stop=lambda: "asked to stop" if signals.asked else "")
     sys.exit(None if ran is not None and ran.ended is Outcome.DRAINED else f"{name}: {ran and ran.why}")
 
 

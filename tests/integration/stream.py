@@ -18,7 +18,7 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letters.envelope import decode
 from gdsconsole.kafka.errors import InvalidMessage
-from gdsconsole.pipelines.models import PipelineCopy
+from gdsconsole.pipelines.models import PipelineConsumer
 from tests.integration.processes import Part, Parts, console_parts
 from tests.integration.traffic import Acknowledged, Place, Traffic
 from tests.kafka.reading import read_all
@@ -49,7 +49,7 @@ class Stream:
         self._kafka = kafka
         self._parts = parts
         self.organization = organization
-        self._copies: dict[str, Part] = {}
+        self._consumers: dict[str, Part] = {}
         self.metrics = topic_factory(f"{organization}.metrics.production", partitions=PARTITIONS)
         self.dead = topic_factory(f"{organization}.metrics.dlq", partitions=DLQ_PARTITIONS)
         self.alerts = topic_factory(f"{organization}.alerts.production", partitions=3)
@@ -64,26 +64,26 @@ class Stream:
         return f"{self.organization}-{name}"
 
     def start(self, name: str, *words: str) -> Part:
-        """Start the copy of a pipeline; the words are those of `tests.integration.lives`."""
+        """Start the consumer of a pipeline; the words are those of `tests.integration.lives`."""
         part = self._parts.module("tests.integration.lives", name, self.group(name), *words)
-        self._copies[name] = part
+        self._consumers[name] = part
         return part
 
     def ended(self) -> dict[str, str]:
-        """What those copies said last that ended though nobody asked them to."""
-        found = {name: part for name, part in self._copies.items() if part.process.poll() is not None}
+        """What those consumers said last that ended though nobody asked them to."""
+        found = {name: part for name, part in self._consumers.items() if part.process.poll() is not None}
         return {name: part.said()[-2_000:] for name, part in found.items()}
 
     def drain(self) -> None:
-        """Stop every copy in an orderly way, once each group is at the end of what it reads."""
-        for name in sorted(self._copies, key="dlq-index".__eq__):
+        """Stop every consumer in an orderly way, once each group is at the end of what it reads."""
+        for name in sorted(self._consumers, key="dlq-index".__eq__):
             wait_until(lambda name=name: self.lag(name) == 0, 90, f"{name} is at the end", every_s=0.2)
-        for name in self._copies:
+        for name in self._consumers:
             # One that has only just started, after a kill, settles first what the last left behind.
             wait_until(lambda name=name: is_at_work(name), 30, f"{name} holds its partitions")
-        for part in self._copies.values():
+        for part in self._consumers.values():
             part.signal(signal.SIGTERM)
-        for name, part in self._copies.items():
+        for name, part in self._consumers.items():
             assert part.wait(30) == 0, f"{name}: {part.said()[-2_000:]}"
 
     def lag(self, name: str) -> int | None:
@@ -171,9 +171,9 @@ class Stream:
 
 
 def is_at_work(name: str) -> bool:
-    """Whether the pipeline's copy reads every partition it holds, as of its last heartbeat."""
-    copy = PipelineCopy.objects.get(pipeline__name=name, slot=0)
-    return bool(copy.partitions) and not copy.counters["waiting"]
+    """Whether the pipeline's consumer reads every partition it holds, as of its last heartbeat."""
+    consumer = PipelineConsumer.objects.get(pipeline__name=name, slot=0)
+    return bool(consumer.partitions) and not consumer.counters["waiting"]
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def client(kafka: KafkaCluster) -> ClientSettings:
 
 
 @contextmanager
-def copy(
+def consumer(
     client: ClientSettings, topic: str, database: Database, protocol: GroupProtocol, *, slot: int = 0
 ) -> Iterator[Pipeline]:
     pipeline = Pipeline(
@@ -64,32 +64,32 @@ def send(client: ClientSettings, topic: str, values: list[str]) -> None:
     assert producer.flush(30) == 0
 
 
-def until(copies: list[Pipeline], predicate: Any, what: str, timeout_s: float = 40) -> None:
+def until(consumers: list[Pipeline], predicate: Any, what: str, timeout_s: float = 40) -> None:
     def turn() -> bool:
-        for one in copies:
+        for one in consumers:
             one.run_once()
         return bool(predicate())
 
     wait_until(turn, timeout_s, what, every_s=0)
 
 
-def shares(copies: list[Pipeline]) -> list[int]:
-    return sorted(len(one.snapshot().partitions) for one in copies)
+def shares(consumers: list[Pipeline]) -> list[int]:
+    return sorted(len(one.snapshot().partitions) for one in consumers)
 
 
-def test_three_copies_share_and_a_restart_of_one_moves_nothing(client, topic_factory, protocol):
+def test_three_consumers_share_and_a_restart_of_one_moves_nothing(client, topic_factory, protocol):
     topic, database = topic_factory(partitions=PARTITIONS), Database()
     sent = [f"m{n}" for n in range(600)]
     with ExitStack() as stack:
-        steady = [stack.enter_context(copy(client, topic, database, protocol, slot=n)) for n in (0, 1)]
-        with copy(client, topic, database, protocol, slot=2) as third:
+        steady = [stack.enter_context(consumer(client, topic, database, protocol, slot=n)) for n in (0, 1)]
+        with consumer(client, topic, database, protocol, slot=2) as third:
             until([*steady, third], lambda: shares([*steady, third]) == [4, 4, 4], "4 partitions each")
             send(client, topic, sent[:300])
             until([*steady, third], lambda: len(database.effects) >= 300, "the first half is applied")
             theirs = third.snapshot().partitions
         before = [one.snapshot().counters["rebalances"] for one in steady]
         send(client, topic, sent[300:])
-        with copy(client, topic, database, protocol, slot=2) as third:
+        with consumer(client, topic, database, protocol, slot=2) as third:
             until([*steady, third], lambda: third.snapshot().partitions == theirs, "it has its share again")
             until([*steady, third], lambda: len(database.effects) >= 600, "the rest is applied")
             assert [one.snapshot().counters["rebalances"] for one in steady] == before
@@ -103,7 +103,7 @@ def test_three_copies_share_and_a_restart_of_one_moves_nothing(client, topic_fac
 
 def test_a_partition_added_later_is_shared(client, topic_factory, kafka_admin, protocol):
     topic, database = topic_factory(partitions=2), Database()
-    with copy(client, topic, database, protocol) as one:
+    with consumer(client, topic, database, protocol) as one:
         until([one], lambda: len(one.snapshot().partitions) == 2, "two are held")
         kafka_admin.create_partitions([NewPartitions(topic, 3)])[topic].result(30)
         until([one], lambda: len(one.snapshot().partitions) == 3, "the new one is held too")
@@ -113,7 +113,7 @@ def test_a_group_goes_on_by_the_other_protocol_where_it_stopped(client, fresh_to
     database = Database()
     for number, protocol in enumerate(("classic", "consumer", "classic")):
         send(client, fresh_topic, [f"m{number}"])
-        with copy(client, fresh_topic, database, protocol) as one:
+        with consumer(client, fresh_topic, database, protocol) as one:
             until([one], lambda count=number + 1: len(database.effects) == count, f"by {protocol}")
     assert database.effects == ["m0", "m1", "m2"]
 
@@ -121,8 +121,8 @@ def test_a_group_goes_on_by_the_other_protocol_where_it_stopped(client, fresh_to
 def test_of_two_holders_of_a_slot_the_classic_protocol_ends_the_earlier(client, fresh_topic):
     database = Database()
     with (
-        copy(client, fresh_topic, database, "classic") as old,
-        copy(client, fresh_topic, database, "classic") as new,
+        consumer(client, fresh_topic, database, "classic") as old,
+        consumer(client, fresh_topic, database, "classic") as new,
         pytest.raises(FencedError),
     ):
         until([old, new], lambda: False, "one of them ends")
@@ -130,9 +130,9 @@ def test_of_two_holders_of_a_slot_the_classic_protocol_ends_the_earlier(client, 
 
 def test_of_two_holders_of_a_slot_kip_848_lets_the_later_wait(client, fresh_topic):
     database = Database()
-    with copy(client, fresh_topic, database, "consumer") as old:
+    with consumer(client, fresh_topic, database, "consumer") as old:
         until([old], lambda: len(old.snapshot().partitions) == 3, "the first holds them")
-        with copy(client, fresh_topic, database, "consumer") as new, pytest.raises(MemberNotReleased):
+        with consumer(client, fresh_topic, database, "consumer") as new, pytest.raises(MemberNotReleased):
             until([old, new], lambda: False, "the second is refused")
         old.run_once()
         assert len(old.snapshot().partitions) == 3

@@ -42,7 +42,7 @@ def deaths(part: Part) -> list[int]:
 
 def kill_while_sending(stream: Stream, *, kills: int, messages: int, words: tuple[str, ...] = ()) -> None:
     """Both pipelines are killed so often, at the same time, while the messages come in portions."""
-    copies = [
+    consumers = [
         stream.start(name, "--kills", str(kills), "--seed", str(SEED + number), *words)
         for number, name in enumerate(("alerting", "warehouse"))
     ]
@@ -52,11 +52,13 @@ def kill_while_sending(stream: Stream, *, kills: int, messages: int, words: tupl
         stream.traffic.send(messages // portions)
         wanted = kills * (portion + 1) // portions
         wait_until(
-            lambda wanted=wanted: min(len(deaths(copy)) for copy in copies) >= wanted, 60, f"{wanted} kills"
+            lambda wanted=wanted: min(len(deaths(consumer)) for consumer in consumers) >= wanted,
+            60,
+            f"{wanted} kills",
         )
-    for copy in copies:
-        at_work = [batches for batches in deaths(copy) if batches]
-        assert len(at_work) > kills / 2, f"too few died at work: {deaths(copy)}"
+    for consumer in consumers:
+        at_work = [batches for batches in deaths(consumer) if batches]
+        assert len(at_work) > kills / 2, f"too few died at work: {deaths(consumer)}"
     stream.drain()
     assert len(stream.acknowledged) == messages
     assert stream.acknowledged.poison

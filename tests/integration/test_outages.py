@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.devstack.redis_server import RedisServer
 from gdsconsole.live.snapshots import latest
-from gdsconsole.pipelines.models import PartitionFailure, PipelineCopy
+from gdsconsole.pipelines.models import PartitionFailure, PipelineConsumer
 from tests.integration.stream import Stream, open_stream
 from tests.waiting import wait_until
 from topics.models import Alert, MetricPoint
@@ -61,7 +61,7 @@ def goes_on(stream: Stream, within_s: float, when: str) -> None:
 
 
 def lasts(seconds: float, stream: Stream) -> None:
-    """An outage goes on, and every copy lives through it."""
+    """An outage goes on, and every consumer lives through it."""
     end = time.monotonic() + seconds
     wait_until(lambda: time.monotonic() >= end or stream.ended(), seconds + 5, "the outage is over")
     assert not stream.ended()
@@ -97,7 +97,7 @@ def test_a_killed_leader_and_all_brokers_down(
 
 
 def reasons() -> dict[str, str]:
-    return dict(PipelineCopy.objects.values_list("pipeline__name", "reason"))
+    return dict(PipelineConsumer.objects.values_list("pipeline__name", "reason"))
 
 
 def test_redis_flushed_and_away_and_the_database_locked(

@@ -186,7 +186,7 @@ def test_records_deleted_before_they_were_read_are_counted(settings_of, fresh_to
     assert step.database.effects == ["a", "b", "f"]
 
 
-def test_a_long_backoff_never_gets_the_copy_evicted(kafka, fresh_topic):
+def test_a_long_backoff_never_gets_the_consumer_evicted(kafka, fresh_topic):
     impatient = ClientSettings(
         kafka.bootstrap_servers, {"max.poll.interval.ms": "6000", "session.timeout.ms": "6000"}
     )
@@ -200,7 +200,7 @@ def test_a_long_backoff_never_gets_the_copy_evicted(kafka, fresh_topic):
 
     step = StoreStep(Database(), before=locked)
     with running(impatient, fresh_topic, step, group=fresh_topic) as pipeline:
-        run_until(pipeline, lambda: pipeline.snapshot().state is State.BACKOFF, "it backs off")
+        run_until(pipeline, lambda: pipeline.snapshot().state is State.RETRYING, "it backs off")
         rebalances = pipeline.snapshot().counters["rebalances"]
         run_until(pipeline, lambda: len(step.database.effects) >= len(sent), "applied in the end", 60)
         assert pipeline.snapshot().counters["rebalances"] == rebalances

@@ -126,7 +126,7 @@ def test_a_killed_broker_is_told_of_and_comes_back(console: RunningConsole) -> N
 
 def test_one_pipeline_that_wants_every_process_keeps_no_other_from_running(console: RunningConsole) -> None:
     said = console.manage("pipelines", "scale", "alerting", "12")
-    short = "9 of 12 copies can run: 12 of 12 worker processes are taken"
+    short = "9 of 12 consumers can run: 12 of 12 worker processes are taken"
     assert said.stderr == f"alerting: {short}; the others wait for one\n"
     try:
         console.down()
@@ -134,7 +134,9 @@ def test_one_pipeline_that_wants_every_process_keeps_no_other_from_running(conso
         rows = wait_until(lambda: all_taken(console), 60, "every process is taken", every_s=0.5)
     finally:
         console.manage("pipelines", "scale", "alerting", "1")
-    assert {row["name"]: sum(copy["pid"] is not None for copy in row["copies"]) for row in rows} == {
+    assert {
+        row["name"]: sum(consumer["pid"] is not None for consumer in row["consumers"]) for row in rows
+    } == {
         "alerting": 9,
         "analytics": 1,
         "dlq-index": 1,
@@ -146,7 +148,7 @@ def test_one_pipeline_that_wants_every_process_keeps_no_other_from_running(conso
 def all_taken(console: RunningConsole) -> list[dict[str, Any]] | None:
     rows: list[dict[str, Any]] = console.json("pipelines", "list")
     reasons = {row["name"]: row["reason"] for row in rows}
-    taken = reasons["alerting"] == "9 of 12 copies run: 12 of 12 worker processes are taken"
+    taken = reasons["alerting"] == "9 of 12 consumers run: 12 of 12 worker processes are taken"
     return rows if taken and all(row["state"] == "running" for row in rows) else None
 
 

@@ -139,7 +139,7 @@ def test_a_killed_broker_is_told_within_ten_seconds_alerts_and_resolves(console:
         lambda: "1 of 3 brokers is down" in headline(read("/")), 10, "the overview says so", every_s=0.3
     )
     wait_until(lambda: state() == "firing", 30, "it fires", every_s=0.5)
-    # What is sent meanwhile arrives: two of three copies are enough.
+    # What is sent meanwhile arrives: two of three consumers are enough.
     sent = console.manage("send_metrics", "-", "--topic", METRICS, input=metric("while-broken", 12.5))
     assert json.loads(sent.stdout)["delivered"] == 1
     wait_until(lambda: console.status()["ready"], 90, "the broker is back", every_s=0.5)

@@ -21,7 +21,7 @@ from gdsconsole.celery import app
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.consumer import utc_now
-from gdsconsole.pipelines.models import PartitionProgress, PipelineCopy
+from gdsconsole.pipelines.models import PartitionProgress, PipelineConsumer
 from tests.factories import by
 from tests.integration.processes import Parts, console_parts
 from tests.waiting import wait_until
@@ -113,14 +113,14 @@ def alerting(kafka: KafkaCluster) -> Iterator[Group]:
     group.close()
 
 
-def holder(slot: int = 0) -> PipelineCopy | None:
-    copy = PipelineCopy.objects.filter(pipeline__name="alerting", slot=slot).first()
-    return copy if copy is not None and copy.pid and copy.is_held(utc_now()) else None
+def holder(slot: int = 0) -> PipelineConsumer | None:
+    consumer = PipelineConsumer.objects.filter(pipeline__name="alerting", slot=slot).first()
+    return consumer if consumer is not None and consumer.pid and consumer.is_held(utc_now()) else None
 
 
-def running(partitions: int = PARTITIONS) -> PipelineCopy | None:
-    copy = holder()
-    return copy if copy is not None and len(copy.partitions) == partitions else None
+def running(partitions: int = PARTITIONS) -> PipelineConsumer | None:
+    consumer = holder()
+    return consumer if consumer is not None and len(consumer.partitions) == partitions else None
 
 
 def assert_alerts_once(hot: list[str]) -> None:
@@ -135,7 +135,7 @@ def assert_alerts_once(hot: list[str]) -> None:
 def test_sigterm_drains_commits_and_frees_the_slot(parts, alerting, kafka):
     worker = parts.worker()
     parts.beat()
-    wait_until(running, 60, "the alerting copy holds its partitions")
+    wait_until(running, 60, "the alerting consumer holds its partitions")
     hot = send(kafka, 100_000)
     wait_until(lambda: alerting.done() > 5_000, 60, "some are done")
     worker.signal(signal.SIGTERM)
@@ -151,16 +151,18 @@ def test_sigterm_drains_commits_and_frees_the_slot(parts, alerting, kafka):
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(parts, alerting, kafka, victim):
     worker = parts.worker()
     parts.beat()
-    copy = wait_until(running, 60, "the alerting copy holds its partitions")
+    consumer = wait_until(running, 60, "the alerting consumer holds its partitions")
     hot = send(kafka, 100_000)
     wait_until(lambda: alerting.done() > 5_000, 60, "some are done")
     if victim == "child":
-        os.kill(copy.pid, signal.SIGKILL)
+        os.kill(consumer.pid, signal.SIGKILL)
     else:
         worker.signal(signal.SIGKILL)
         worker.wait(10)
         parts.worker()
-    wait_until(lambda: (now := running()) is not None and now.pid != copy.pid, 20, "another holds the slot")
+    wait_until(
+        lambda: (now := running()) is not None and now.pid != consumer.pid, 20, "another holds the slot"
+    )
     wait_until(lambda: alerting.lag() == 0, 90, "the group is at the end")
     assert_alerts_once(hot)
 
@@ -182,10 +184,10 @@ def frozen_between_transactions(pid: int) -> bool:
     return True
 
 
-def test_a_copy_frozen_and_thawed_writes_nothing_stale(parts, alerting, kafka):
+def test_a_consumer_frozen_and_thawed_writes_nothing_stale(parts, alerting, kafka):
     parts.worker()
     parts.beat()
-    frozen = wait_until(running, 60, "the alerting copy holds its partitions")
+    frozen = wait_until(running, 60, "the alerting consumer holds its partitions")
     hot = send(kafka, 100_000)
     wait_until(lambda: alerting.done() > 5_000, 60, "some are done")
     wait_until(lambda: frozen_between_transactions(frozen.pid), 30, "it froze without a lock")
@@ -203,7 +205,7 @@ def test_a_copy_frozen_and_thawed_writes_nothing_stale(parts, alerting, kafka):
 def test_pause_stops_it_and_resume_starts_it_again(parts, alerting, kafka):
     parts.worker()
     parts.beat()
-    first = wait_until(running, 60, "the alerting copy holds its partitions")
+    first = wait_until(running, 60, "the alerting consumer holds its partitions")
     services.pause(name="alerting", **by())
     wait_until(lambda: holder() is None, 15, "the slot is free")
     send(kafka, 100)
@@ -217,7 +219,7 @@ def test_pause_stops_it_and_resume_starts_it_again(parts, alerting, kafka):
 def test_redis_flushed_and_the_worker_started_anew(parts, alerting, redis_server):
     worker = parts.worker()
     parts.beat()
-    first = wait_until(running, 60, "the alerting copy holds its partitions")
+    first = wait_until(running, 60, "the alerting consumer holds its partitions")
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     assert running() is not None
@@ -229,12 +231,12 @@ def test_redis_flushed_and_the_worker_started_anew(parts, alerting, redis_server
     wait_until(lambda: (now := running()) is not None and now.pid != first.pid, 25, "it runs again")
 
 
-def test_a_copy_goes_on_without_redis_and_is_started_again_once_it_is_back(
+def test_a_consumer_goes_on_without_redis_and_is_started_again_once_it_is_back(
     parts, alerting, kafka, redis_server
 ):
     parts.worker()
     parts.beat()
-    first = wait_until(running, 60, "the alerting copy holds its partitions")
+    first = wait_until(running, 60, "the alerting consumer holds its partitions")
     redis_server.kill()
     hot = send(kafka, 20_000)
     wait_until(lambda: alerting.lag() == 0, 60, "the group is at the end")
@@ -246,12 +248,12 @@ def test_a_copy_goes_on_without_redis_and_is_started_again_once_it_is_back(
     assert_alerts_once(hot)
 
 
-def test_after_a_redis_that_refused_writes_for_12_s_a_killed_copy_is_back_within_10(
+def test_after_a_redis_that_refused_writes_for_12_s_a_killed_consumer_is_back_within_10(
     parts, alerting, kafka, redis_server
 ):
     worker = parts.worker()
     parts.beat()
-    first = wait_until(running, 60, "the alerting copy holds its partitions")
+    first = wait_until(running, 60, "the alerting consumer holds its partitions")
     with redis.Redis.from_url(redis_server.url) as client:
         client.lpush("pipelines", "garbage not json")
         client.config_set("min-replicas-to-write", 1)
@@ -269,7 +271,7 @@ def test_after_a_redis_that_refused_writes_for_12_s_a_killed_copy_is_back_within
 def test_a_worker_that_stops_without_a_signal_ends_and_drains(parts, alerting):
     worker = parts.worker()
     parts.beat()
-    wait_until(running, 60, "the alerting copy holds its partitions")
+    wait_until(running, 60, "the alerting consumer holds its partitions")
     # The consumer raises what ends the worker, as it does after an error it can't go on from.
     app.control.shutdown(destination=[f"celery@{socket.gethostname()}"])
     worker.wait(25)
@@ -277,7 +279,7 @@ def test_a_worker_that_stops_without_a_signal_ends_and_drains(parts, alerting):
     assert holder() is None
 
 
-def test_the_command_runs_a_copy_without_celery(parts, alerting, kafka):
+def test_the_command_runs_a_consumer_without_celery(parts, alerting, kafka):
     command = parts.manage("pipelines", "run", "alerting", "--json")
     wait_until(running, 60, "the command holds the partitions")
     second = parts.manage("pipelines", "run", "alerting", "--slot", "0")
@@ -295,11 +297,11 @@ def test_the_command_runs_a_copy_without_celery(parts, alerting, kafka):
 def test_scaling_to_three_shares_the_partitions_four_each(parts, alerting):
     parts.worker(concurrency=7)
     parts.beat()
-    wait_until(running, 60, "the alerting copy holds its partitions")
-    services.scale(name="alerting", copies=3, **by())
+    wait_until(running, 60, "the alerting consumer holds its partitions")
+    services.scale(name="alerting", consumers=3, **by())
 
     def shares() -> list[int]:
-        copies = PipelineCopy.objects.filter(pipeline__name="alerting", expires_at__gt=utc_now())
-        return sorted(len(copy.partitions) for copy in copies)
+        consumers = PipelineConsumer.objects.filter(pipeline__name="alerting", expires_at__gt=utc_now())
+        return sorted(len(consumer.partitions) for consumer in consumers)
 
     wait_until(lambda: shares() == [4, 4, 4], 15, "4 partitions each")

@@ -28,7 +28,7 @@ def of_broker(broker_id: int = 1, **changes: Any) -> BrokerFigures:
     return cast(BrokerFigures, broker_figures(broker_id, **changes))
 
 
-def test_a_copy_on_a_broker_without_connections_is_missing() -> None:
+def test_a_replica_on_a_broker_without_connections_is_missing() -> None:
     part = Partition("t", 0, leader=1, replicas=(1, 2, 3), in_sync=(1, 2, 3))
     assert not part.is_under_replicated
     seen = as_seen(part, frozenset({2, 3}))

@@ -47,7 +47,7 @@ def test_a_healthy_cluster_in_one_sentence_and_a_row_a_broker(
     brokers = [broker_figures(1), broker_figures(2, produce_p99_ms=31.0), broker_figures(3)]
     brokers_now(brokers=brokers)
     page = text_of(viewer.get("/brokers/"))
-    assert "All 3 brokers are up, every partition has all its copies, produce p99 is 31 ms at most." in page
+    assert "All 3 brokers are up, every partition has all its replicas, produce p99 is 31 ms at most." in page
     assert tile_of(page, "Brokers up") == "Brokers up 3 of 3 expected"
     assert tile_of(page, "Under-replicated") == "Under-replicated 0 of 48 partitions"
     assert "146 KiB /s 293 KiB/s out" in tile_of(page, "Bytes in")
@@ -67,12 +67,12 @@ def test_a_broker_down_and_what_it_takes_along(viewer: Client, brokers_now: Brok
     page = text_of(viewer.get("/brokers/"))
     assert (
         "2 of 3 brokers are up; 1 partition has no leader and can't be used; 2 partitions refuse writes "
-        "with acks=all; 34 partitions miss copies; produce p99 is 230 ms on broker 3, over 100 ms."
+        "with acks=all; 34 partitions miss replicas; produce p99 is 230 ms on broker 3, over 100 ms."
     ) in html.unescape(page)
     assert "down" in row_of(page, 2)
     assert row_of(page, 2).count("unknown") == 6
     assert "230 ms over 100 ms" in row_of(page, 3)
-    assert "Partitions that miss copies" in page
+    assert "Under-replicated and offline partitions" in page
     # The agent of a broker that is down is no further trouble.
     assert "metrics agent" not in page
 
@@ -176,7 +176,7 @@ class TestShortPartitions:
     def test_a_healthy_cluster_is_not_asked(self, viewer: Client, brokers_now: BrokersNow) -> None:
         brokers_now()
         page = text_of(viewer.get("/brokers/partitions/"))
-        assert "Partitions that miss copies" not in page
+        assert "Under-replicated and offline partitions" not in page
 
     def test_they_are_read_from_the_cluster_the_worst_first(
         self, viewer: Client, brokers_now: BrokersNow, monkeypatch: pytest.MonkeyPatch

@@ -110,7 +110,7 @@ def test_the_cluster_changes_on_the_open_page(viewer: Any) -> None:
     )
     publish.publish("brokers.sampled", "cluster", {"brokers": 2, "expected": 3})
     publish.flush()
-    viewer.wait_for_selector("#brokers :text('2 of 3 brokers are up; 34 partitions miss copies.')")
+    viewer.wait_for_selector("#brokers :text('2 of 3 brokers are up; 34 partitions miss replicas.')")
     viewer.wait_for_selector("#broker-2 .badge:has-text('down')")
     # Nothing answers at the cluster's address, and the page says so instead of showing no partition.
     viewer.wait_for_selector(

@@ -118,7 +118,7 @@ def test_whether_it_catches_up(
 def test_of_one_broker_and_of_a_cluster_half_known() -> None:
     fields: dict[str, Any] = {"expected": 1, "under_min_isr": 0, "leaderless": 0, "partitions": 3}
     alone = BrokerSample(live=1, under_replicated=0, brokers=[broker_figures(1)], **fields)
-    assert about_brokers(alone).text.startswith("The one broker is up, every partition has all its copies")
+    assert about_brokers(alone).text.startswith("The one broker is up, every partition has all its replicas")
     unsure = BrokerSample(live=1, under_replicated=None, brokers=[], **fields)
     assert about_brokers(unsure).tone == "warn"
-    assert "whether every partition has its copies is unknown" in about_brokers(unsure).text
+    assert "whether every partition has its replicas is unknown" in about_brokers(unsure).text

@@ -13,7 +13,7 @@ from gdsconsole.audit.models import AuditEntry
 from gdsconsole.live import publish
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
-from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from tests.browser.driving import open_live, opened_as
 from tests.factories import by
 from tests.waiting import wait_until
@@ -41,12 +41,12 @@ def beat(name: str, slot: int, numbers: range) -> None:
     lease = leases.claim(name=name, slot=slot, holder=holder, now=now)
     assert lease is not None
     partitions = [f"{TOPIC}-{number}" for number in numbers]
-    heartbeat = Heartbeat(PipelineCopy.State.RUNNING, "", partitions, {"rate_in": 10.0})
+    heartbeat = Heartbeat(PipelineConsumer.State.RUNNING, "", partitions, {"rate_in": 10.0})
     leases.renew(lease=lease, heartbeat=heartbeat, now=now)
 
 
 def tell(name: str, slot: int, numbers: range, **changes: Any) -> None:
-    """What a copy publishes of itself."""
+    """What a consumer publishes of itself."""
     told = {
         "name": name,
         "slot": slot,
@@ -61,24 +61,22 @@ def tell(name: str, slot: int, numbers: range, **changes: Any) -> None:
 
 
 def cells(page: Any, name: str) -> list[str]:
-    found: list[str] = page.locator(f"#pipeline-{name} .strip .cell").all_inner_texts()
+    found: list[str] = page.locator(f"#pipeline-{name} .strip .strip-consumer").all_inner_texts()
     return found
 
 
 def test_rates_and_partitions_change_on_the_open_page(operator: Any) -> None:
     beat("alerting", 0, range(12))
     open_live(operator, "/pipelines/")
-    assert cells(operator, "alerting") == ["0"] * 12
-    services.scale(name="alerting", copies=3, **by())
+    assert cells(operator, "alerting") == ["c0"] * 12
+    services.scale(name="alerting", consumers=3, **by())
     for slot in (1, 2):
         beat("alerting", slot, range(4 * slot, 4 * slot + 4))
     for slot in range(3):
         tell("alerting", slot, range(4 * slot, 4 * slot + 4), rate_in=1_300.0)
-    operator.wait_for_selector(
-        "#pipeline-alerting .sharing p:has-text('12 partitions over 3 copies: 4 each')"
-    )
-    assert cells(operator, "alerting") == ["0"] * 4 + ["1"] * 4 + ["2"] * 4
-    operator.wait_for_selector("#copy-alerting-0 td:has-text('1.3 k/s')")
+    operator.wait_for_selector("#pipeline-alerting .sharing p:has-text('3 consumers, 4 partitions each')")
+    assert cells(operator, "alerting") == ["c0"] * 4 + ["c1"] * 4 + ["c2"] * 4
+    operator.wait_for_selector("#consumer-alerting-0 td:has-text('1.3 k/s')")
     assert operator.evaluate("window.isTheSame")
 
 
@@ -101,10 +99,10 @@ def test_a_halt_says_why_and_is_resumed_by_a_button(operator: Any) -> None:
 def test_a_pause_asks_first_and_what_is_typed_outlives_a_re_read(operator: Any) -> None:
     beat("alerting", 0, range(12))
     open_live(operator, "/pipelines/")
-    operator.fill("#copies-alerting", "5")
+    operator.fill("#consumers-alerting", "5")
     tell("alerting", 0, range(12), rate_in=77.0)
     operator.wait_for_selector("#tile-alerting:has-text('77/s')")
-    assert operator.input_value("#copies-alerting") == "5"
+    assert operator.input_value("#consumers-alerting") == "5"
     operator.locator("#pipeline-alerting").get_by_role("button", name="Pause…").click()
     dialog = operator.locator("#pause-alerting")
     assert "messages wait in Kafka" in dialog.inner_text()
@@ -127,7 +125,7 @@ def test_a_deed_appears_on_the_open_audit_page(operator: Any) -> None:
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(operator: Any) -> None:
-    services.scale(name="alerting", copies=3, actor="x" * 140, now=timezone.now())
+    services.scale(name="alerting", consumers=3, actor="x" * 140, now=timezone.now())
     for slot in range(3):
         beat("alerting", slot, range(24 * slot, 24 * slot + 24))
     services.halt(name="warehouse", reason="y" * 400, now=timezone.now())

@@ -16,7 +16,7 @@ from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.halts import skipping
 from gdsconsole.pipelines.halts.store import StoredHalts
 from gdsconsole.pipelines.leases import Heartbeat, Holder
-from gdsconsole.pipelines.models import PartitionHalt, Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import PartitionHalt, Pipeline, PipelineConsumer
 from tests.factories import by
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def test_list_answers_as_the_contract_says(capsys):
     services.ensure(groups={"alerting": "gds-alerting"})
     now = datetime.now(UTC)
     lease = leases.claim(name="alerting", slot=0, holder=Holder("node-7", 4711, "elsewhere", 1.0), now=now)
-    heartbeat = Heartbeat(PipelineCopy.State.RUNNING, "", ["gds.metrics.production-0"], {"rate_in": 12.5})
+    heartbeat = Heartbeat(PipelineConsumer.State.RUNNING, "", ["gds.metrics.production-0"], {"rate_in": 12.5})
     leases.renew(lease=lease, heartbeat=heartbeat, now=now)
     rows = pipelines("list", capsys=capsys)
     assert [row["name"] for row in rows] == ["alerting", "analytics", "dlq-index", "warehouse"]
@@ -44,9 +44,9 @@ def test_list_answers_as_the_contract_says(capsys):
         "reason": "",
         "reading": "reads",
         "reading_reason": "reads",
-        "wanted_copies": 1,
+        "wanted_consumers": 1,
         "halted": [],
-        "copies": [
+        "consumers": [
             {
                 "slot": 0,
                 "host": "node-7",
@@ -58,7 +58,7 @@ def test_list_answers_as_the_contract_says(capsys):
             }
         ],
     }
-    assert rows[1]["copies"][0]["rate_in"] is None
+    assert rows[1]["consumers"][0]["rate_in"] is None
 
 
 def test_list_is_readable_without_json(capsys):
@@ -76,9 +76,9 @@ def test_pause_resume_and_scale_answer_with_the_pipeline(capsys):
     (resumed,) = pipelines("resume", "alerting", capsys=capsys)
     assert resumed["state"] == "starting"
     (scaled,) = pipelines("scale", "alerting", "3", capsys=capsys)
-    assert scaled["wanted_copies"] == 3
-    assert len(scaled["copies"]) == 3
-    assert Pipeline.objects.get(name="alerting").copies == 3
+    assert scaled["wanted_consumers"] == 3
+    assert len(scaled["consumers"]) == 3
+    assert Pipeline.objects.get(name="alerting").consumers == 3
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_pause_resume_and_scale_answer_with_the_pipeline(capsys):
             ("run", "warehause"),
             "no pipeline 'warehause'; there are: alerting, analytics, dlq-index, warehouse",
         ),
-        (("scale", "alerting", "0"), "copies: 0 is not between 1 and 64"),
-        (("run", "alerting", "--slot", "5"), "--slot: 5 is beyond the 1 copies of alerting"),
+        (("scale", "alerting", "0"), "consumers: 0 is not between 1 and 64"),
+        (("run", "alerting", "--slot", "5"), "--slot: 5 is beyond the 1 consumers of alerting"),
         (("run", "alerting", "--slot", "-1"), "--slot: -1"),
     ],
 )

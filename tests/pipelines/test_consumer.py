@@ -1,4 +1,4 @@
-"""One copy from its lease to its release, with a runtime and a clock that tests control."""
+"""One consumer from its lease to its release, with a runtime and a clock that tests control."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.db import OperationalError
 from gdsconsole.kafka.errors import FencedError, MemberNotReleased
 from gdsconsole.kafka.status import Snapshot, State
 from gdsconsole.pipelines import capacity, leases, services
-from gdsconsole.pipelines.consumer import CopyLoop, Outcome
+from gdsconsole.pipelines.consumer import ConsumerLoop, Outcome
 from gdsconsole.pipelines.leases import Holder
-from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from tests.factories import by
 
 pytestmark = pytest.mark.django_db
@@ -78,7 +78,7 @@ class Lab:
         self.published: list[tuple[str, dict[str, Any]]] = []
         lease = leases.claim(name="alerting", slot=0, holder=HERE, now=self.now)
         assert lease is not None
-        self.loop = CopyLoop(
+        self.loop = ConsumerLoop(
             lease=lease,
             group="gds-alerting",
             pipeline=self.runtime,
@@ -106,8 +106,8 @@ class Lab:
         return self.loop.run()
 
     @property
-    def row(self) -> PipelineCopy:
-        return PipelineCopy.objects.get()
+    def row(self) -> PipelineConsumer:
+        return PipelineConsumer.objects.get()
 
 
 @pytest.fixture
@@ -199,12 +199,12 @@ def test_a_member_that_was_fenced_commits_nothing(lab):
 
 def test_a_place_that_is_not_free_yet_is_left_for_a_later_try(lab):
     def refused() -> None:
-        raise MemberNotReleased("the group still holds the place of this slot's last copy")
+        raise MemberNotReleased("the group still holds the place of this slot's last consumer")
 
     at_turn(lab, 1, refused)
     assert lab.run() is Outcome.NOT_YET
     assert lab.runtime.closed == [False]
-    assert lab.row.reason == "the group still holds the place of this slot's last copy"
+    assert lab.row.reason == "the group still holds the place of this slot's last consumer"
     assert not lab.row.is_held(lab.now)
     assert capacity.place(names=["alerting"], processes=None, now=lab.now) == [("alerting", 0)]
 
@@ -241,7 +241,7 @@ def test_while_the_database_is_away_it_goes_on_and_renews_when_it_is_back(lab, m
     assert lab.loop.ended is None
     assert lab.runtime.turns == 61
     told = {(stats["state"], stats["reason"]) for _, stats in lab.published}
-    assert ("backoff", "waits for the database: the database is locked: database is locked") in told
+    assert ("retrying", "waits for the database: the database is locked: database is locked") in told
     monkeypatch.setattr(leases, "renew", renew)
     lab.turns(1)
     assert lab.row.heartbeat_at == lab.now - timedelta(seconds=0.5)

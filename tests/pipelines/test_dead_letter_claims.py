@@ -151,7 +151,7 @@ def test_nothing_is_committed_past_a_letter_that_another_group_has_claimed_and_n
     first.turns(2)
     assert (first.dead, shared.safe) == ([], set())
     second.turns(2)
-    assert second.pipeline.snapshot().state is State.BACKOFF
+    assert second.pipeline.snapshot().state is State.RETRYING
     assert "another group's" in second.pipeline.snapshot().reason
     assert second.committed() in (None, 0)
     # The first one dies; its claims run out.
@@ -167,7 +167,7 @@ def test_without_the_database_no_letter_is_written_and_everything_waits():
     lab = started(shared, "first")
     lab.turns(3)
     assert lab.dead == []
-    assert lab.pipeline.snapshot().state is State.BACKOFF
+    assert lab.pipeline.snapshot().state is State.RETRYING
     shared.away = None
     lab.turns(5)
     assert (len(lab.dead), lab.committed()) == (2, 4)

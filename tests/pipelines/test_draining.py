@@ -1,4 +1,4 @@
-"""What a running copy is told by signals, and by the flag it shares with its parent."""
+"""What a running consumer is told by signals, and by the flag it shares with its parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copy that is frozen in the middle of a transaction."""
+"""A consumer that is frozen in the middle of a transaction."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pytest
 from gdsconsole.live.publish import flush, publish
 from gdsconsole.pipelines import capacity, leases, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder, Lease
-from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from tests.factories import by
 from tests.waiting import wait_until
 
@@ -23,20 +23,20 @@ pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 ELSEWHERE = Holder("node-7", 4711, "another kernel", 1.0)
-BEAT = Heartbeat(PipelineCopy.State.RUNNING, "", ["gds.metrics.production-0"], {"processed": 7})
+BEAT = Heartbeat(PipelineConsumer.State.RUNNING, "", ["gds.metrics.production-0"], {"processed": 7})
 
 
 @pytest.fixture(autouse=True)
 def alerting() -> Pipeline:
-    return Pipeline.objects.create(name="alerting", group="gds-alerting", copies=2)
+    return Pipeline.objects.create(name="alerting", group="gds-alerting", consumers=2)
 
 
 def claim(*, holder: Holder = ELSEWHERE, now: datetime = NOW, slot: int = 0) -> Lease | None:
     return leases.claim(name="alerting", slot=slot, holder=holder, now=now)
 
 
-def row(slot: int = 0) -> PipelineCopy:
-    return PipelineCopy.objects.get(slot=slot)
+def row(slot: int = 0) -> PipelineConsumer:
+    return PipelineConsumer.objects.get(slot=slot)
 
 
 def test_a_slot_has_one_holder():
@@ -109,8 +109,8 @@ def test_of_a_process_elsewhere_nothing_is_known():
         (lambda: None, 0, True, ""),
         (lambda: services.pause(name="alerting", **by()), 0, False, "paused"),
         (lambda: services.halt(name="alerting", reason="all poison", now=NOW), 0, False, "halted"),
-        (lambda: services.scale(name="alerting", copies=1, **by()), 1, False, "scaled to 1"),
-        (lambda: services.scale(name="alerting", copies=1, **by()), 0, True, ""),
+        (lambda: services.scale(name="alerting", consumers=1, **by()), 1, False, "scaled to 1"),
+        (lambda: services.scale(name="alerting", consumers=1, **by()), 0, True, ""),
     ],
 )
 def test_a_renewal_says_what_is_wanted(change, slot, wanted, reason):
@@ -124,7 +124,7 @@ def lapsed(
     holder: Holder, *, heard: datetime | None = None, after: timedelta = timedelta(seconds=24)
 ) -> tuple[bool, str, str]:
     """Of a lease that nobody renewed for a while: whether its holder waits, and how the pipeline is told."""
-    services.scale(name="alerting", copies=1, **by())
+    services.scale(name="alerting", consumers=1, **by())
     lease = claim(holder=holder)
     assert lease is not None
     leases.renew(lease=lease, heartbeat=BEAT, now=NOW)
@@ -134,7 +134,7 @@ def lapsed(
 
 
 def test_a_holder_that_lives_and_can_not_renew_waits_for_the_database() -> None:
-    assert lapsed(leases.this_process()) == (True, "backoff", services.WAITS_FOR_DATABASE)
+    assert lapsed(leases.this_process()) == (True, "retrying", services.WAITS_FOR_DATABASE)
     # Whoever starts what is missing tries all the same: it can't be known to come back.
     assert capacity.place(names=["alerting"], processes=None, now=NOW + timedelta(seconds=24)) == [
         ("alerting", 0)
@@ -170,6 +170,6 @@ def test_of_a_holder_elsewhere_it_is_known_by_what_it_says() -> None:
 def test_what_a_holder_elsewhere_says_is_read_from_redis(redis_url: str) -> None:
     now = datetime.now(UTC)
     claim(holder=ELSEWHERE, now=now - timedelta(seconds=24))
-    publish("pipeline.stats", "alerting/0", {"state": "backoff", "reason": "locked"})
+    publish("pipeline.stats", "alerting/0", {"state": "retrying", "reason": "locked"})
     flush()
-    assert services.listing(now=now)[0]["copies"][0]["reason"] == services.WAITS_FOR_DATABASE
+    assert services.listing(now=now)[0]["consumers"][0]["reason"] == services.WAITS_FOR_DATABASE

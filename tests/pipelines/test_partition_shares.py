@@ -23,23 +23,23 @@ def test_a_topics_name_may_have_hyphens():
     [
         ([], 0, "its partitions aren't known yet"),
         ([0], 0, "its partitions aren't known yet"),
-        ([], 12, "12 partitions, held by nobody"),
-        ([0, 0], 12, "12 partitions, held by nobody"),
-        ([12], 12, "12 partitions on one copy"),
-        ([1], 1, "1 partition on one copy"),
-        ([4, 4, 4], 12, "12 partitions over 3 copies: 4 each"),
-        ([3, 3, 2, 2, 2], 12, "12 partitions over 5 copies: 2 or 3 each"),
-        ([1] * 12 + [0, 0], 12, "12 partitions over 14 copies: 0 or 1 each"),
-        ([8, 2, 2], 12, "12 partitions over 3 copies: 2 to 8 each"),
-        ([4, 4], 12, "12 partitions over 2 copies: 4 each; 4 held by nobody"),
-        ([8], 12, "12 partitions on one copy; 4 held by nobody"),
+        ([], 12, "12 partitions, none of them assigned"),
+        ([0, 0], 12, "12 partitions, none of them assigned"),
+        ([12], 12, "1 consumer, 12 partitions"),
+        ([1], 1, "1 consumer, 1 partition"),
+        ([4, 4, 4], 12, "3 consumers, 4 partitions each"),
+        ([3, 3, 2, 2, 2], 12, "5 consumers, 2 or 3 partitions each"),
+        ([1] * 12 + [0, 0], 12, "14 consumers, 0 or 1 partition each"),
+        ([8, 2, 2], 12, "3 consumers, 2 to 8 partitions each"),
+        ([4, 4], 12, "2 consumers, 4 partitions each; 4 unassigned"),
+        ([8], 12, "1 consumer, 8 partitions; 4 unassigned"),
     ],
 )
 def test_in_words(counts: list[int], total: int, told: str):
     assert shared(counts, total=total) == told
 
 
-def test_each_partition_is_a_cell_of_its_copy():
+def test_each_partition_is_a_cell_of_its_consumer():
     held = dict.fromkeys(places(0, 1), 0) | dict.fromkeys(places(3), 9)
     (strip,) = strips(held=held, known=places(0, 5), waiting={Place(TOPIC, 1): "database: locked"}, halted={})
     assert strip.topic == TOPIC

@@ -14,10 +14,10 @@ from gdsconsole.kafka.step import PartitionId
 from gdsconsole.live.publish import Event, Frame, RedisSender
 from gdsconsole.pipelines import leases, progress, selectors, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
-from gdsconsole.pipelines.models import PipelineCopy
+from gdsconsole.pipelines.models import PipelineConsumer
 from gdsconsole.pipelines.partition_shares import Place
-from gdsconsole.pipelines.selectors import FAILURES_SHOWN, Figures, PipelineView, copy_view, total
-from gdsconsole.pipelines.services import CopyRow
+from gdsconsole.pipelines.selectors import FAILURES_SHOWN, Figures, PipelineView, consumer_view, total
+from gdsconsole.pipelines.services import ConsumerRow
 from gdsconsole.pipelines.storage import StoredFailures
 from tests.factories import by
 
@@ -26,7 +26,7 @@ TOPIC = "gds.metrics.production"
 GROUPS = {"alerting": "gds-alerting", "dlq-index": "gds-dlq-index"}
 
 
-def row(**changes: Any) -> CopyRow:
+def row(**changes: Any) -> ConsumerRow:
     fields: dict[str, Any] = {
         "slot": 1,
         "host": "node-7",
@@ -38,17 +38,17 @@ def row(**changes: Any) -> CopyRow:
         "counters": {"retries": 1, "batch_ms": 4.2, "waiting": {f"{TOPIC}-2": "", f"{TOPIC}-10": "locked"}},
         "heartbeat_at": NOW,
     }
-    return CopyRow(**fields | changes)  # type: ignore[typeddict-item]
+    return ConsumerRow(**fields | changes)  # type: ignore[typeddict-item]
 
 
 def stats(second: float, **changes: Any) -> dict[str, Any]:
     published = {"published_at": (NOW + timedelta(seconds=second)).timestamp()}
-    told = {"state": "backoff", "reason": "locked", "partitions": [f"{TOPIC}-2"], "rate_in": 99.0}
+    told = {"state": "retrying", "reason": "locked", "partitions": [f"{TOPIC}-2"], "rate_in": 99.0}
     return told | published | changes
 
 
-def test_a_copy_by_its_heartbeat():
-    view = copy_view("alerting", row(), None, [1.0])
+def test_a_consumer_by_its_heartbeat():
+    view = consumer_view("alerting", row(), None, [1.0])
     assert view.places == (Place(TOPIC, 2), Place(TOPIC, 10))
     assert view.waiting == {f"{TOPIC}-10": "locked"}
     assert view.figures == Figures(rate_in=12.5, retries=1, batch_ms=4.2)
@@ -56,15 +56,15 @@ def test_a_copy_by_its_heartbeat():
 
 
 def test_what_was_published_after_the_heartbeat_counts():
-    view = copy_view("alerting", row(), stats(2), [])
-    assert (view.state, view.reason, view.figures.rate_in) == ("backoff", "locked", 99.0)
+    view = consumer_view("alerting", row(), stats(2), [])
+    assert (view.state, view.reason, view.figures.rate_in) == ("retrying", "locked", 99.0)
     assert view.places == (Place(TOPIC, 2),)
     # Not told there is not zero.
     assert view.figures.retries is None
 
 
 @pytest.mark.parametrize(
-    ("copy", "published"),
+    ("consumer", "published"),
     [
         (row(), stats(-1)),
         (row(), stats(2, state="stopped")),
@@ -72,8 +72,8 @@ def test_what_was_published_after_the_heartbeat_counts():
         (row(heartbeat_at=None), stats(2)),
     ],
 )
-def test_what_an_earlier_holder_published_does_not(copy: CopyRow, published: dict[str, Any]):
-    assert copy_view("alerting", copy, published, []).figures.rate_in == 12.5
+def test_what_an_earlier_holder_published_does_not(consumer: ConsumerRow, published: dict[str, Any]):
+    assert consumer_view("alerting", consumer, published, []).figures.rate_in == 12.5
 
 
 def test_totals_are_of_what_is_known():
@@ -96,7 +96,7 @@ def beat(slot: int, numbers: range, now: datetime = NOW, **counters: Any) -> Non
     partitions = [f"{TOPIC}-{number}" for number in numbers]
     counted = {"rate_in": 10.0, **counters}
     leases.renew(
-        lease=lease, heartbeat=Heartbeat(PipelineCopy.State.RUNNING, "", partitions, counted), now=now
+        lease=lease, heartbeat=Heartbeat(PipelineConsumer.State.RUNNING, "", partitions, counted), now=now
     )
 
 
@@ -106,11 +106,11 @@ def ensured(db: None) -> None:
 
 
 def test_twelve_over_three_are_four_each(ensured: None):
-    services.scale(name="alerting", copies=3, **by())
+    services.scale(name="alerting", consumers=3, **by())
     for slot in range(3):
         beat(slot, range(4 * slot, 4 * slot + 4))
     view = alerting()
-    assert view.share == "12 partitions over 3 copies: 4 each"
+    assert view.share == "3 consumers, 4 partitions each"
     assert [cell.slot for cell in view.strips[0].cells] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
     assert (view.running, view.figures.rate_in, view.is_abandoned) == (3, 30.0, False)
 
@@ -118,10 +118,10 @@ def test_twelve_over_three_are_four_each(ensured: None):
 def test_partitions_that_nobody_holds_are_known_from_the_progress(ensured: None):
     progress.load(group="gds-alerting", partitions=[PartitionId(TOPIC, n, "id", "c") for n in range(12)])
     view = alerting()
-    assert view.share == "12 partitions, held by nobody"
+    assert view.share == "12 partitions, none of them assigned"
     assert view.is_abandoned
     beat(0, range(8))
-    assert alerting().share == "12 partitions on one copy; 4 held by nobody"
+    assert alerting().share == "1 consumer, 8 partitions; 4 unassigned"
     services.pause(name="alerting", **by())
     assert not alerting(NOW + timedelta(minutes=1)).is_abandoned
 

@@ -9,7 +9,7 @@ import pytest
 
 from gdsconsole.pipelines import capacity, leases, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
-from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from tests.factories import by
 
 pytestmark = pytest.mark.django_db
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 ELSEWHERE = Holder("node-7", 4711, "another kernel", 1.0)
 GROUPS = {"alerting": "gds-alerting", "dlq-index": "gds-dlq-index"}
-State = PipelineCopy.State
+State = PipelineConsumer.State
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def start(now: datetime = NOW, *, processes: int | None = None) -> list[tuple[st
 
 
 def test_missing_are_the_wanted_slots_that_nobody_holds_those_of_the_emptiest_first():
-    services.scale(name="alerting", copies=3, **by())
+    services.scale(name="alerting", consumers=3, **by())
     beat(1)
     assert start() == [("dlq-index", 0), ("alerting", 0), ("alerting", 2)]
     assert start(processes=2) == [("dlq-index", 0), ("alerting", 0)]
@@ -75,8 +75,8 @@ def hold(slot: int, *, worker: str) -> leases.Lease:
     return lease
 
 
-def test_where_one_took_every_process_its_last_copy_makes_room():
-    services.scale(name="alerting", copies=3, **by())
+def test_where_one_took_every_process_its_last_consumer_makes_room():
+    services.scale(name="alerting", consumers=3, **by())
     held = [hold(slot, worker="pipelines@node-7") for slot in range(3)]
     by_hand = Heartbeat(State.RUNNING, "", [], {})
     assert start(processes=3) == []
@@ -90,22 +90,22 @@ def test_where_one_took_every_process_its_last_copy_makes_room():
     assert leases.renew(lease=again, heartbeat=by_hand, now=NOW).is_wanted
 
 
-def test_a_copy_that_a_command_runs_makes_no_room():
-    services.scale(name="alerting", copies=3, **by())
+def test_a_consumer_that_a_command_runs_makes_no_room():
+    services.scale(name="alerting", consumers=3, **by())
     for slot in range(3):
         hold(slot, worker="")
     assert start(processes=0) == []
-    assert not PipelineCopy.objects.filter(makes_room=True).exists()
+    assert not PipelineConsumer.objects.filter(makes_room=True).exists()
 
 
 def test_a_listing_says_that_no_process_is_free():
-    services.scale(name="alerting", copies=3, **by())
+    services.scale(name="alerting", consumers=3, **by())
     for slot in range(2):
         hold(slot, worker="pipelines@node-7")
     alerting, index = services.listing(now=NOW, processes=2)
     taken = "2 of 2 worker processes are taken"
-    assert (alerting["state"], alerting["reason"]) == ("running", f"2 of 3 copies run: {taken}")
-    assert (index["state"], index["reason"]) == ("starting", f"0 of 1 copies run: {taken}")
+    assert (alerting["state"], alerting["reason"]) == ("running", f"2 of 3 consumers run: {taken}")
+    assert (index["state"], index["reason"]) == ("starting", f"0 of 1 consumers run: {taken}")
     assert [row["short"] for row in (alerting, index)] == [taken, taken]
     for processes in (3, None):
         rows = services.listing(now=NOW, processes=processes)
@@ -113,8 +113,8 @@ def test_a_listing_says_that_no_process_is_free():
 
 
 def test_a_scale_beyond_the_processes_is_said():
-    services.scale(name="alerting", copies=12, **by())
-    told = "11 of 12 copies can run: 12 of 12 worker processes are taken"
+    services.scale(name="alerting", consumers=12, **by())
+    told = "11 of 12 consumers can run: 12 of 12 worker processes are taken"
     assert capacity.shortfall(name="alerting", processes=12, now=NOW) == told
     assert capacity.shortfall(name="dlq-index", processes=12, now=NOW) == ""
     assert capacity.shortfall(name="alerting", processes=13, now=NOW) == ""
@@ -129,12 +129,12 @@ def test_resuming_forgets_why_it_halted_and_the_first_reason_is_kept_until_then(
     assert listed()["state"] == "starting"
 
 
-def test_a_listing_shows_each_wanted_copy_and_who_holds_it():
-    services.scale(name="alerting", copies=2, **by())
+def test_a_listing_shows_each_wanted_consumer_and_who_holds_it():
+    services.scale(name="alerting", consumers=2, **by())
     beat(0)
     row = listed()
-    assert (row["state"], row["reason"]) == ("starting", "1 of 2 copies run")
-    held, absent = row["copies"]
+    assert (row["state"], row["reason"]) == ("starting", "1 of 2 consumers run")
+    held, absent = row["consumers"]
     assert (held["host"], held["pid"], held["rate_in"], held["partitions"]) == (
         "node-7",
         4711,
@@ -151,25 +151,25 @@ def test_a_listing_shows_each_wanted_copy_and_who_holds_it():
     assert listed()["state"] == "running"
 
 
-def test_a_copy_that_is_to_stop_is_listed_until_it_has():
-    services.scale(name="alerting", copies=2, **by())
+def test_a_consumer_that_is_to_stop_is_listed_until_it_has():
+    services.scale(name="alerting", consumers=2, **by())
     beat(1)
-    services.scale(name="alerting", copies=1, **by())
-    assert [copy["slot"] for copy in listed()["copies"]] == [0, 1]
-    assert [copy["slot"] for copy in listed(NOW + timedelta(minutes=1))["copies"]] == [0]
+    services.scale(name="alerting", consumers=1, **by())
+    assert [consumer["slot"] for consumer in listed()["consumers"]] == [0, 1]
+    assert [consumer["slot"] for consumer in listed(NOW + timedelta(minutes=1))["consumers"]] == [0]
 
 
-def test_the_worst_copy_is_the_pipelines_state():
-    services.scale(name="alerting", copies=2, **by())
+def test_the_worst_consumer_is_the_pipelines_state():
+    services.scale(name="alerting", consumers=2, **by())
     beat(0)
-    beat(1, state=State.BACKOFF, reason="database: locked")
-    assert (listed()["state"], listed()["reason"]) == ("backoff", "database: locked")
+    beat(1, state=State.RETRYING, reason="database: locked")
+    assert (listed()["state"], listed()["reason"]) == ("retrying", "database: locked")
 
 
-@pytest.mark.parametrize("copies", [0, -1, 65])
-def test_a_number_of_copies_has_bounds(copies):
-    with pytest.raises(services.WrongCopies, match=str(copies)):
-        services.scale(name="alerting", copies=copies, **by())
+@pytest.mark.parametrize("consumers", [0, -1, 65])
+def test_a_number_of_consumers_has_bounds(consumers):
+    with pytest.raises(services.WrongConsumers, match=str(consumers)):
+        services.scale(name="alerting", consumers=consumers, **by())
 
 
 def test_a_pipeline_nobody_knows_is_named_with_those_there_are():

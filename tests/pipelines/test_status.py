@@ -48,8 +48,8 @@ def judged(**changes: Any) -> Verdict:
         ),
         # Whether brokers answer is not known where nobody sampled them.
         ({"around": Around()}, Kind.READS),
-        ({"state": "backoff", "reason": "waits for the database: it is locked"}, Kind.NO_DATABASE),
-        ({"state": "backoff", "reason": "t-0: RuntimeError: a bug"}, Kind.OFF),
+        ({"state": "retrying", "reason": "waits for the database: it is locked"}, Kind.NO_DATABASE),
+        ({"state": "retrying", "reason": "t-0: RuntimeError: a bug"}, Kind.OFF),
         ({"state": "paused"}, Kind.OFF),
         ({"running": 0, "state": "starting"}, Kind.OFF),
     ],
@@ -75,16 +75,16 @@ def test_the_sentence_is_of_what_is_read() -> None:
         "Every pipeline has read everything, and nothing comes in."
     )
     assert told(("a", "running", NO_BROKERS), ("b", "running", NO_BROKERS)) == (
-        "a and b wait for the brokers: none answers."
+        "a and b are retrying: no broker answers."
     )
     missing = judged(around=Around(True, frozenset({METRICS})))
     assert told(("a", "running", missing), ("b", "running", missing), ("c", "running", IDLE)) == (
         f"a and b have nothing to read: {METRICS} is not on the cluster."
     )
     assert told(("a", "paused", judged(state="paused")), ("b", "running", READS)) == "a is paused."
-    waits = judged(state="backoff", reason="the database is full")
-    assert told(("a", "backoff", waits), ("b", "backoff", waits)) == (
-        "a and b wait for the database, which takes no writes."
+    waits = judged(state="retrying", reason="the database is full")
+    assert told(("a", "retrying", waits), ("b", "retrying", waits)) == (
+        "a and b are retrying: the database takes no writes."
     )
     still = judged(rate=0.0, lag=5_000.0, trend=[0.0] * 3)
     assert told(("a", "halted", READS), ("b", "running", still)) == (

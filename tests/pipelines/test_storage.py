@@ -124,7 +124,7 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 def seconds_in_vain() -> float:
     began = time.monotonic()
     with pytest.raises(TransientError), storage():
-        Pipeline.objects.update(copies=2)
+        Pipeline.objects.update(consumers=2)
     return time.monotonic() - began
 
 
@@ -136,9 +136,9 @@ def test_a_lock_holds_a_pipeline_up_for_a_second_and_then_for_less(locked):
     assert sum(seconds_in_vain() for _ in range(3)) < 1.2
     locked()
     with storage():
-        assert Pipeline.objects.update(copies=3) == 1
+        assert Pipeline.objects.update(consumers=3) == 1
     time.sleep(0.6)
     with storage():
-        assert Pipeline.objects.update(copies=4) == 1
+        assert Pipeline.objects.update(consumers=4) == 1
     with connection.cursor() as cursor:
         assert cursor.execute("PRAGMA busy_timeout").fetchone() == (1_000,)

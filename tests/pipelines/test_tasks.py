@@ -29,7 +29,7 @@ def test_what_should_run_and_does_not_is_sent_to_its_own_queue(queue):
 
 def test_a_queue_nobody_reads_does_not_grow(queue):
     services.ensure(groups={"alerting": "gds-alerting"})
-    services.scale(name="alerting", copies=3, **by())
+    services.scale(name="alerting", consumers=3, **by())
     for _ in range(20):
         tasks.reconcile_pipelines()
     assert queue() == ALL + 2

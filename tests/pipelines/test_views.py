@@ -15,7 +15,7 @@ from gdsconsole.access import sync_roles
 from gdsconsole.live.publish import flush, publish
 from gdsconsole.pipelines import leases, selectors, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
-from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from gdsconsole.pipelines.status import Kind, Verdict
 from gdsconsole.pipelines.views import headline
 from gdsconsole.workers import marks
@@ -44,15 +44,15 @@ def running(redis_url: str) -> None:
         name="alerting", slot=0, holder=Holder("node-7", 4711, "elsewhere", 1.0), now=timezone.now()
     )
     counters = {"rate_in": 1234.0, "processed": 987654, "dead_letters": 3, "retries": 1, "waiting": {}}
-    heartbeat = Heartbeat(PipelineCopy.State.RUNNING, "", ["gds.metrics.production-0"], counters)
+    heartbeat = Heartbeat(PipelineConsumer.State.RUNNING, "", ["gds.metrics.production-0"], counters)
     leases.renew(lease=lease, heartbeat=heartbeat, now=timezone.now())
 
 
-def test_the_page_shows_copies_partitions_and_rates(login):
+def test_the_page_shows_consumers_partitions_and_rates(login):
     page = login("viewer").get("/pipelines/").content.decode()
-    assert "dlq-index is run by nobody." in page
-    assert "gds.metrics.production-0: copy 0" in page
-    assert "1 partition on one copy" in page
+    assert "dlq-index has no running consumer." in page
+    assert "gds.metrics.production-0: assigned to consumer 0" in page
+    assert "1 consumer, 1 partition" in page
     assert '<a href="/lag/">Lag of gds-alerting</a>' in page
     assert "node-7:4711" in page
     assert 'data-live="pipeline.stats:alerting/0:rate_in"' in page
@@ -67,7 +67,7 @@ def test_htmx_gets_the_rows_alone(login):
 def test_halted_says_why(login):
     services.halt(name="alerting", reason="30 of 30 records were dead letters", now=timezone.now())
     page = login("operator").get("/pipelines/").content.decode()
-    assert "alerting halted and needs you; dlq-index is run by nobody." in page
+    assert "alerting halted and needs you; dlq-index has no running consumer." in page
     assert "30 of 30 records were dead letters" in page
     assert 'action="/pipelines/alerting/resume/"' in page
     assert 'action="/pipelines/dlq-index/resume/"' not in page
@@ -80,16 +80,16 @@ def test_paused_and_waiting_say_so(login):
     services.pause(name="alerting", **by())
     page = client.get("/pipelines/").content.decode()
     assert "Its messages wait in Kafka" in page
-    assert "dlq-index is run by nobody; alerting is paused." in page
+    assert "dlq-index has no running consumer; alerting is paused." in page
     services.resume(name="alerting", **by())
-    PipelineCopy.objects.filter(slot=0).update(
-        state="backoff",
+    PipelineConsumer.objects.filter(slot=0).update(
+        state="retrying",
         reason="gds.metrics.production-0: OperationalError: locked",
         counters={"waiting": {"gds.metrics.production-0": "OperationalError: locked"}},
     )
     page = client.get("/pipelines/").content.decode()
-    assert "alerting waits for something to come back" in page
-    assert "copy 0, waits: OperationalError: locked" in page
+    assert "alerting is retrying" in page
+    assert "consumer 0, retrying: OperationalError: locked" in page
     assert 'id="stuck-alerting-gds.metrics.production-0"' in page
 
 
@@ -104,10 +104,10 @@ def test_an_operator_pauses_resumes_and_scales(login):
     assert Pipeline.objects.get(name="alerting").state == "paused"
     client.post("/pipelines/alerting/resume/")
     assert Pipeline.objects.get(name="alerting").state == "running"
-    client.post("/pipelines/alerting/scale/", {"copies": 3})
-    assert Pipeline.objects.get(name="alerting").copies == 3
-    client.post("/pipelines/alerting/scale/", {"copies": 0})
-    assert Pipeline.objects.get(name="alerting").copies == 3
+    client.post("/pipelines/alerting/scale/", {"consumers": 3})
+    assert Pipeline.objects.get(name="alerting").consumers == 3
+    client.post("/pipelines/alerting/scale/", {"consumers": 0})
+    assert Pipeline.objects.get(name="alerting").consumers == 3
     assert client.post("/pipelines/warehause/pause/").status_code == 404
 
 
@@ -119,11 +119,11 @@ def test_a_scale_beyond_the_processes_is_said_and_promises_nothing(login, redis_
     holder = Holder("node-7", 4712, "elsewhere", 1.0, worker="pipelines@node-7")
     for slot in (1, 2):
         leases.claim(name="alerting", slot=slot, holder=holder, now=timezone.now())
-    client.post("/pipelines/alerting/scale/", {"copies": 4})
+    client.post("/pipelines/alerting/scale/", {"consumers": 4})
     page = client.get("/pipelines/").content.decode()
-    assert "scaled to 4, but only 2 of 4 copies can run: 2 of 2 worker processes are taken" in page
-    assert "runs 4 copies in a few seconds" not in page
-    assert "alerting has 3 of 4 copies: 2 of 2 worker processes are taken" in page
+    assert "scaled to 4, but only 2 of 4 consumers can run: 2 of 2 worker processes are taken" in page
+    assert "runs 4 consumers in a few seconds" not in page
+    assert "alerting has 3 of 4 consumers: 2 of 2 worker processes are taken" in page
     # Nor is a pipeline without any promised one.
     assert "2 of 2 worker processes are taken. A pipeline that has several" in page
 
@@ -132,9 +132,9 @@ def test_a_scale_beyond_the_processes_is_said_and_promises_nothing(login, redis_
 @pytest.mark.parametrize("role", ["viewer", "reviewer"])
 def test_others_may_not(login, role, action):
     client = login(role)
-    assert client.post(f"/pipelines/alerting/{action}/", {"copies": 3}).status_code == 403
+    assert client.post(f"/pipelines/alerting/{action}/", {"consumers": 3}).status_code == 403
     assert client.get(f"/pipelines/alerting/{action}/").status_code == 405
-    assert Pipeline.objects.get(name="alerting").copies == 1
+    assert Pipeline.objects.get(name="alerting").consumers == 1
 
 
 def test_what_runs_and_can_not_read_is_not_called_running(login):
@@ -143,7 +143,7 @@ def test_what_runs_and_can_not_read_is_not_called_running(login):
     publish("brokers.sampled", "cluster", sampled)
     flush()
     page = client.get("/pipelines/").content.decode()
-    assert "alerting waits for the brokers: none answers; dlq-index is run by nobody." in page
+    assert "alerting is retrying: no broker answers; dlq-index has no running consumer." in page
     assert "no brokers" in page
     publish("brokers.sampled", "cluster", {"brokers": 3, "expected": 3})
     none = {"count": 0, "names": []}

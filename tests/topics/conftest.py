@@ -40,10 +40,10 @@ def cluster_is(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def live_topic(definition: TopicDefinition, **changes: Any) -> LiveTopic:
-    """The topic as its definition declares it, but for `config`, `partitions` and `copies`."""
+    """The topic as its definition declares it, but for `config`, `partitions` and `replicas`."""
     own = {**definition.declared_config(), **changes.get("config", {})}
-    copies = changes.get("copies", definition.replication_factor)
-    replicas = tuple(range(1, copies + 1))
+    factor = changes.get("replicas", definition.replication_factor)
+    replicas = tuple(range(1, factor + 1))
     return LiveTopic(
         name=definition.name,
         topic_id="hJ7x0yXjQW2mT1b3bqfRDA",
@@ -51,6 +51,6 @@ def live_topic(definition: TopicDefinition, **changes: Any) -> LiveTopic:
             Partition(definition.name, number, 1, replicas, changes.get("in_sync", replicas))
             for number in range(changes.get("partitions", definition.partitions))
         ),
-        replication_factor=copies,
+        replication_factor=factor,
         config={name: LiveProperty(value, Origin.TOPIC) for name, value in own.items()},
     )

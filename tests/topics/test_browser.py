@@ -42,11 +42,13 @@ def announce(alert: Alert) -> None:
 def test_an_alert_appears_on_the_open_page(operator: Any) -> None:
     rule = make_alert_rule()
     open_live(operator, "/alerts/")
-    assert "Nothing fires. 1 rule on watch." in operator.inner_text("#alerts-head")
+    assert "Nothing is firing. 1 rule evaluated." in operator.inner_text("#alerts-head")
     alert = make_alert(rule, "prod-db-07", started_at=timezone.now())
     announce(alert)
     operator.wait_for_selector(f"#alert-{alert.pk}", timeout=2_000)
-    operator.wait_for_selector("#alerts-head :text('1 alert fires. Nobody has it: CPU high on prod-db-07')")
+    operator.wait_for_selector(
+        "#alerts-head :text('1 alert firing. Not acknowledged: CPU high on prod-db-07')"
+    )
     toast = operator.wait_for_selector(".toast")
     assert "cpu_usage_percent 85.5 > 80 on prod-db-07" in toast.inner_text()
     assert operator.evaluate("window.isTheSame") is True
@@ -59,7 +61,7 @@ def test_a_burst_is_shown_to_the_last(operator: Any) -> None:
     for number in range(12):
         announce(make_alert(rule, f"db-{number:02}"))
         operator.wait_for_timeout(110)
-    operator.wait_for_selector("#alerts-head :text('12 alerts fire.')", timeout=5_000)
+    operator.wait_for_selector("#alerts-head :text('12 alerts firing.')", timeout=5_000)
     operator.locator("#alert-rows tr[data-href]").nth(11).wait_for(timeout=5_000)
 
 
@@ -101,7 +103,7 @@ def test_one_key_takes_the_chosen_alert(operator: Any) -> None:
     operator.goto(f"/alerts/{third.pk}/")
     operator.wait_for_selector("body[data-connection=live]")
     operator.keyboard.press("a")
-    operator.wait_for_selector("#alert :text('taken')")
+    operator.wait_for_selector("#alert :text('acknowledged')")
     operator.keyboard.press("g")
     operator.keyboard.press("a")
     operator.wait_for_url("**/alerts/")
@@ -124,9 +126,9 @@ def test_all_of_a_rule_are_taken_at_once(operator: Any) -> None:
         make_alert(cpu, f"db-{number}")
     other = make_alert(make_alert_rule(name="Disk full", metric_name="disk_used_percent"))
     open_live(operator, "/alerts/")
-    operator.get_by_role("button", name="Take all 4 of this rule").click()
-    operator.wait_for_selector(".toast:has-text('You have 4 alerts')")
-    operator.wait_for_selector("#alerts-head :text('Nobody has 1 of them')")
+    operator.get_by_role("button", name="Acknowledge all 4 of this rule").click()
+    operator.wait_for_selector(".toast:has-text('4 alerts acknowledged')")
+    operator.wait_for_selector("#alerts-head :text('1 is not acknowledged')")
     assert list(Alert.objects.filter(acknowledged_at=None)) == [other]
 
 

@@ -34,8 +34,8 @@ class AlertFilter(_Filter):
     severity = django_filters.ChoiceFilter(choices=Severity.choices)
     rule = django_filters.NumberFilter(field_name="rule_id", min_value=0, max_value=2**63 - 1)
     environment = django_filters.CharFilter()
-    held = django_filters.ChoiceFilter(
-        choices=[("no", "Nobody's"), ("yes", "Somebody's")], method="by_holder"
+    acknowledged = django_filters.ChoiceFilter(
+        choices=[("no", "Not acknowledged"), ("yes", "Acknowledged")], method="by_acknowledgement"
     )
     q = django_filters.CharFilter(method="by_text")
     sort = django_filters.OrderingFilter(
@@ -56,7 +56,7 @@ class AlertFilter(_Filter):
             return alerts
         return alerts.filter(state__in=OPEN_STATES if value == OPEN else [value])
 
-    def by_holder(self, alerts: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
+    def by_acknowledgement(self, alerts: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
         return alerts.filter(acknowledged_at__isnull=value == "no")
 
     def by_text(self, alerts: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:

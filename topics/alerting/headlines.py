@@ -13,32 +13,33 @@ from topics.models import Alert, AlertState
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """How many alerts fire, how many of them nobody has, and the worst of those, with its rule."""
+    """How many alerts fire, how many of them nobody has acknowledged, and the worst of those."""
 
     total: int
     critical: int
-    unheld: int
+    unacknowledged: int
     worst: Alert | None
 
 
 def about_alerts(firing: Firing, *, pending: int, rules: int, now: datetime) -> Headline:
     if not firing.total:
         waiting = f"{pending} pending. " if pending else ""
-        return Headline(f"Nothing fires. {waiting}{plural(rules, 'rule')} on watch.", "ok")
+        return Headline(f"Nothing is firing. {waiting}{plural(rules, 'rule')} evaluated.", "ok")
     is_one = firing.total == 1
-    text = f"{plural(firing.total, 'alert')} {'fires' if is_one else 'fire'}"
+    text = f"{plural(firing.total, 'alert')} firing"
     if firing.critical:
         text += ", and it is critical" if is_one else f", {firing.critical} critical"
     if firing.worst is None:
-        return Headline(f"{text}. Somebody has {'it' if is_one else 'each of them'}.", "warn")
+        return Headline(f"{text}. {'It is' if is_one else 'All are'} acknowledged.", "warn")
     age = duration(max(0.0, (now - firing.worst.started_at).total_seconds()))
     place = f"{firing.worst.rule.name} on {shown(firing.worst.subject)}, for {age}"
     if is_one:
-        lead = "Nobody has it:"
-    elif firing.unheld == firing.total:
-        lead = "Nobody has any of them, the worst is"
+        lead = "Not acknowledged:"
+    elif firing.unacknowledged == firing.total:
+        lead = "None is acknowledged, the worst is"
     else:
-        lead = f"Nobody has {firing.unheld} of them, the worst is"
+        are = "is" if firing.unacknowledged == 1 else "are"
+        lead = f"{firing.unacknowledged} {are} not acknowledged, the worst is"
     return Headline(f"{text}. {lead} {place}.", "bad" if firing.critical else "warn")
 
 
@@ -55,9 +56,11 @@ def about_alert(alert: Alert, *, now: datetime) -> str:
 
 def about_rules(*, enabled: int, disabled: int, firing: int, metrics: int) -> Headline:
     if not enabled and not disabled:
-        return Headline("Nothing is watched: there is no rule.", "warn")
-    text = f"{plural(enabled, 'rule')} {'watches' if enabled == 1 else 'watch'} {plural(metrics, 'metric')}"
+        return Headline("Nothing is evaluated: there is no rule.", "warn")
+    text = (
+        f"{plural(enabled, 'rule')} {'evaluates' if enabled == 1 else 'evaluate'} {plural(metrics, 'metric')}"
+    )
     off = f"; {disabled} disabled" if disabled else ""
     if not firing:
-        return Headline(f"{text}{off}. None fires now.")
-    return Headline(f"{text}{off}. {firing} {'fires' if firing == 1 else 'fire'} now.", "warn")
+        return Headline(f"{text}{off}. None is firing.")
+    return Headline(f"{text}{off}. {firing} firing.", "warn")

@@ -99,7 +99,7 @@ class RulesStep:
         raise TransientError("the alerts of a batch kept moving under it")
 
     def revoked(self, partitions: Sequence[PartitionId]) -> None:
-        # Another copy sees their samples from here on, so what was observed here proves nothing more.
+        # Another consumer sees their samples from here on, so what was observed here proves nothing more.
         for alert in self._ledger.alerts.values():
             alert.good_seen_at = None
 

@@ -21,6 +21,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from gdsconsole.audit import payload_views
+from gdsconsole.text.formats import plural
 from gdsconsole.text.headline import Headline
 from gdsconsole.text.names import shown
 from gdsconsole.web.filters import status_of
@@ -54,7 +55,11 @@ def alerts(request: HttpRequest) -> HttpResponse:
         page = Paginator(wanted.qs, PAGE_ROWS).get_page(request.GET.get("page"))
         grouped = "sort" not in request.GET and state not in (ANY, AlertState.RESOLVED)
         groups = list(_groups(page.object_list, state, grouped=grouped))
-        context |= {"page": page, "groups": groups, "unheld": [pk for one in groups for pk in one["unheld"]]}
+        context |= {
+            "page": page,
+            "groups": groups,
+            "unacknowledged": [pk for one in groups for pk in one["unacknowledged"]],
+        }
         context["states"] = _state_counts(data)
         context["is_narrowed"] = any(
             value for name, value in request.GET.items() if name not in {"state", "sort", "page"}
@@ -68,7 +73,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
         "environments": sorted(
             Alert.objects.exclude(environment="").values_list("environment", flat=True).distinct()
         ),
-        "sentence": _sentence(),
+        "headline": _headline(),
     }
     return render(request, "topics/alerts/list.html", context, status=status_of(request, wanted.problems))
 
@@ -77,7 +82,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
 @may_view_alerts
 def alerts_head(request: HttpRequest) -> HttpResponse:
     """The sentence above the list, for a page that re-reads it."""
-    return render(request, "topics/alerts/_head.html", {"sentence": _sentence()})
+    return render(request, "topics/alerts/_head.html", {"headline": _headline()})
 
 
 @require_safe
@@ -89,7 +94,7 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
         "alert": found,
         "unit": unit_of(found.metric_name),
         "live": _live_address(found) if found.is_open else "",
-        "sentence": headlines.about_alert(found, now=now),
+        "headline": headlines.about_alert(found, now=now),
         "events": found.events.select_related("actor").order_by("-pk"),
         "nearby": _nearby(found),
         "explained": _explained_by(found),
@@ -124,17 +129,17 @@ def alert_story(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @may_acknowledge
 def acknowledge(request: HttpRequest) -> HttpResponse:
-    """Take the alerts with the ids in the form; those that somebody has are left."""
+    """Acknowledge the alerts with the ids in the form; what is resolved or acknowledged is left as it is."""
     ids = [int(value) for value in request.POST.getlist("id") if _IS_ID.fullmatch(value)]
-    taken = services.acknowledge_alerts(ids=ids, actor=cast(User, request.user), now=timezone.now())
-    if taken:
-        title, tone = f"You have {taken} alert{'' if taken == 1 else 's'}", "ok"
+    acknowledged = services.acknowledge_alerts(ids=ids, actor=cast(User, request.user), now=timezone.now())
+    if acknowledged:
+        title, tone = f"{plural(acknowledged, 'alert')} acknowledged", "ok"
     else:
-        title, tone = "Nothing to acknowledge: it is over, or somebody has it", "info"
+        title, tone = "Nothing to acknowledge: resolved, or acknowledged already", "info"
     if request.htmx:  # type: ignore[attr-defined]
         happened = {"toast": {"tone": tone, "title": title}, "live:sync": {}}
         return HttpResponse(status=204, headers={"HX-Trigger": json.dumps(happened)})
-    messages.add_message(request, messages.SUCCESS if taken else messages.INFO, title)
+    messages.add_message(request, messages.SUCCESS if acknowledged else messages.INFO, title)
     back = request.POST.get("next", "")
     safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
     # Not by redirect(), which would look for a view of that name.
@@ -164,7 +169,7 @@ def rules(request: HttpRequest) -> HttpResponse:
         return render(request, "topics/rules/_rows.html", context)
     on = AlertRule.objects.filter(enabled=True)
     context |= {
-        "sentence": headlines.about_rules(
+        "headline": headlines.about_rules(
             enabled=on.count(),
             disabled=AlertRule.objects.filter(enabled=False).count(),
             metrics=on.values("metric_name").distinct().count(),
@@ -176,14 +181,14 @@ def rules(request: HttpRequest) -> HttpResponse:
     return render(request, "topics/rules/list.html", context, status=status_of(request, wanted.problems))
 
 
-def _sentence() -> Headline:
-    nobodys = Alert.objects.firing().filter(acknowledged_at=None)
+def _headline() -> Headline:
+    unacknowledged = Alert.objects.firing().filter(acknowledged_at=None)
     counts = Alert.objects.aggregate(
         total=Count("pk", filter=Q(state=AlertState.FIRING)),
         critical=Count("pk", filter=Q(state=AlertState.FIRING, severity=Severity.CRITICAL)),
-        unheld=Count("pk", filter=Q(state=AlertState.FIRING, acknowledged_at=None)),
+        unacknowledged=Count("pk", filter=Q(state=AlertState.FIRING, acknowledged_at=None)),
     )
-    firing = headlines.Firing(**counts, worst=nobodys.select_related("rule").worst_first().first())
+    firing = headlines.Firing(**counts, worst=unacknowledged.select_related("rule").worst_first().first())
     return headlines.about_alerts(
         firing,
         pending=Alert.objects.filter(state=AlertState.PENDING).count(),
@@ -223,7 +228,9 @@ def _groups(page: Any, state: str, *, grouped: bool) -> Iterator[dict[str, Any]]
             "state": members[0].state,
             "severity": members[0].severity,
             "oldest": min(alert.started_at for alert in members),
-            "unheld": [alert.pk for alert in members if alert.is_open and alert.acknowledged_at is None],
+            "unacknowledged": [
+                alert.pk for alert in members if alert.is_open and alert.acknowledged_at is None
+            ],
             "has_head": grouped and len(members) > 2,
             "tone": _tone(members[0]),
         }

@@ -48,7 +48,7 @@ def about_partitions(partitions: Sequence[Partition]) -> Headline | None:
         return Headline(f"{lead}: nothing can be written there or read.", "bad")
     behind = sum(1 for part in partitions if part.is_under_replicated)
     if behind:
-        lead = f"{plural(behind, 'partition')} {'misses' if behind == 1 else 'miss'} copies"
+        lead = f"{plural(behind, 'partition')} {'misses' if behind == 1 else 'miss'} replicas"
         return Headline(f"{lead}: a broker is down or slow.", "warn")
     return None
 

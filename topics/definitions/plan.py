@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gdsconsole.kafka.cluster.topic_properties import same
+from gdsconsole.text.formats import plural
 
 MIN_ISR = "min.insync.replicas"
 
@@ -127,20 +128,20 @@ def fit(topic: str, layout: Layout, *, brokers: int, live: Layout | None) -> tup
         adjustments.append(
             Adjustment(topic, "replication factor", str(layout.replication_factor), str(replicas), reason)
         )
-    copies = live.replication_factor if live is not None else replicas
+    actual = live.replication_factor if live is not None else replicas
     asked = int(layout.config.get(MIN_ISR, "1"))
-    if asked <= copies:
+    if asked <= actual:
         return replace(layout, replication_factor=replicas), adjustments
     adjustments.append(
         Adjustment(
             topic,
             MIN_ISR,
             str(asked),
-            str(copies),
-            f"the topic has {copies} cop{'ies' if copies != 1 else 'y'}",
+            str(actual),
+            f"the topic has {plural(actual, 'replica')}",
         )
     )
-    config = {**layout.config, MIN_ISR: str(copies)}
+    config = {**layout.config, MIN_ISR: str(actual)}
     return replace(layout, replication_factor=replicas, config=config), adjustments
 
 

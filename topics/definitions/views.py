@@ -16,6 +16,7 @@ from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.live.recent_values import history
 from gdsconsole.live.snapshots import latest, latest_of
 from gdsconsole.pipelines.connection import kafka_settings
+from gdsconsole.text.formats import plural
 from gdsconsole.web.filters import status_of
 from gdsconsole.web.permissions import permission_required
 from topics.definitions import headlines, services
@@ -48,7 +49,7 @@ def topics(request: HttpRequest) -> HttpResponse:
         "sort": WORST,
         "tabs": _tabs(states),
         "reading": reading,
-        "sentence": headlines.about_topics(states, is_known=reading.live is not None),
+        "headline": headlines.about_topics(states, is_known=reading.live is not None),
         "rows": [_row(topic.state, rates) for topic in shown],
         "declared": len(states),
         "undeclared": services.undeclared_topics(reading.live) if reading.live else [],
@@ -82,7 +83,7 @@ def topic(request: HttpRequest, name: str) -> HttpResponse:
             for made in state.adjustments
         ),
         "readers": _readers(name, now=time.time()),
-        "sentence": _topic_sentence(state),
+        "headline": _topic_headline(state),
     }
     template = "topics/topics/_topic.html" if request.htmx else "topics/topics/topic.html"  # type: ignore[attr-defined]
     return render(request, template, context)
@@ -175,7 +176,7 @@ def _rate_chart(name: str) -> dict[str, Any]:
 
 
 def _partitions(state: TopicState) -> dict[str, Any] | None:
-    """Each partition's leader, copies and records; None where nobody knows."""
+    """Each partition's leader, replicas and records; None where nobody knows."""
     if state.live is None:
         return None
     name = state.definition.name
@@ -213,8 +214,8 @@ def _readers(topic: str, *, now: float) -> list[dict[str, Any]] | None:
     """
     newest = latest_of(["pipeline.stats", "lag.sampled"])
     samples = {name: one for name, one in (newest["lag.sampled"] or {}).items() if _is_fresh(one, now)}
-    copies = [one for one in (newest["pipeline.stats"] or {}).values() if _is_fresh(one, now)]
-    if not samples and not copies:
+    consumers = [one for one in (newest["pipeline.stats"] or {}).values() if _is_fresh(one, now)]
+    if not samples and not consumers:
         return None
     readers: dict[str, dict[str, Any]] = {
         name: {
@@ -222,23 +223,31 @@ def _readers(topic: str, *, now: float) -> list[dict[str, Any]] | None:
             "status": sample.get("status") or "unknown",
             "lag": sample["topics"][topic],
             "rate": sample.get("consumed_per_s"),
-            "copies": 0,
+            "consumers": 0,
             "partitions": 0,
         }
         for name, sample in samples.items()
         if topic in (sample.get("topics") or {})
     }
-    for copy in copies:
-        held = sum(1 for name in copy.get("partitions") or () if name.rpartition("-")[0] == topic)
-        if not held or copy.get("group") is None:
+    for consumer in consumers:
+        held = sum(1 for name in consumer.get("partitions") or () if name.rpartition("-")[0] == topic)
+        if not held or consumer.get("group") is None:
             continue
-        unsampled = {"group": copy["group"], "status": "unknown", "lag": None, "rate": None, "copies": 0}
-        reader = readers.setdefault(copy["group"], unsampled | {"partitions": 0})
+        unsampled = {
+            "group": consumer["group"],
+            "status": "unknown",
+            "lag": None,
+            "rate": None,
+            "consumers": 0,
+        }
+        reader = readers.setdefault(consumer["group"], unsampled | {"partitions": 0})
         reader["rate"] = (
-            copy.get("rate_in") if not reader["copies"] else _sum(reader["rate"], copy.get("rate_in"))
+            consumer.get("rate_in")
+            if not reader["consumers"]
+            else _sum(reader["rate"], consumer.get("rate_in"))
         )
         reader["partitions"] += held
-        reader["copies"] += 1
+        reader["consumers"] += 1
     if not readers and any(sample.get("topics") is None for sample in samples.values()):
         return None
     return sorted(readers.values(), key=lambda reader: (-(reader["lag"] or 0), str(reader["group"])))
@@ -264,7 +273,7 @@ def _count(held: LogRange) -> int | None:
     return held.high_watermark - held.log_start
 
 
-def _topic_sentence(state: TopicState) -> str:
+def _topic_headline(state: TopicState) -> str:
     if state.unread:
         return f"It is on the cluster, which does not describe it: {state.unread}"
     if state.state == "unknown":
@@ -273,10 +282,8 @@ def _topic_sentence(state: TopicState) -> str:
         if not state.definition.enabled:
             return "It is declared, disabled, and not on the cluster."
         return "It is declared and not on the cluster."
-    count, copies = len(state.live.partitions), state.live.replication_factor
-    said = (
-        f"{count} partition{'' if count == 1 else 's'}, {copies} cop{'y' if copies == 1 else 'ies'} of each"
-    )
+    count, replicas = len(state.live.partitions), state.live.replication_factor
+    said = f"{plural(count, 'partition')}, {plural(replicas, 'replica')} of each"
     if state.drifts:
         differing = len(state.drifts)
         fields = "1 field differs" if differing == 1 else f"{differing} fields differ"

@@ -164,13 +164,13 @@ def _note(wanted: Wanted, bounds: Mapping[int, Bounds]) -> str:
     return ""
 
 
-def sentence(wanted: Wanted, looked: Looked) -> str:
+def headline(wanted: Wanted, looked: Looked) -> str:
     """What is shown, in one line."""
     shown = len(looked.scan.found)
     where = "the topic" if wanted.partition is None else f"partition {wanted.partition}"
     if not looked.total and not looked.unread:
         return f"There is no record in {where}."
-    held = f"the {short_number(looked.total)} in {where}"
+    held = f"about {short_number(looked.total)} in {where}"
     if wanted.text:
         return f"{_records(shown)} with this text among {exact_number(looked.scan.scanned)} of {held}."
     if wanted.goes_back and not wanted.before:

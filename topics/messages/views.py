@@ -18,7 +18,7 @@ from gdsconsole.kafka.timestamps import stamp_ms
 from gdsconsole.text.content import PREVIEW_BYTES, header_rows, one_line
 from topics.definitions.views import may_view
 from topics.messages.forms import LARGEST_OFFSET, MessagesForm, places_text
-from topics.messages.search import Looked, One, TooMany, Wanted, look, read_one, sentence
+from topics.messages.search import Looked, One, TooMany, Wanted, headline, look, read_one
 from topics.models import TopicDefinition
 
 KEY_CHARACTERS = 60
@@ -149,7 +149,7 @@ def _looked_at(wanted: Wanted) -> dict[str, Any]:
     return {
         "looked": looked,
         "partitions": range(looked.partitions),
-        "sentence": sentence(wanted, looked),
+        "headline": headline(wanted, looked),
         "goes_back": wanted.goes_back,
         "is_newest": wanted.goes_back and not wanted.before,
         "rows": [_row(found) for found in looked.scan.found],

@@ -103,13 +103,13 @@ class TopicDefinition(models.Model):
     replication_factor = models.PositiveSmallIntegerField(
         default=3,
         validators=[MinValueValidator(1), MaxValueValidator(15)],
-        help_text="Copies of each partition. Changing it on a live topic needs a reassignment.",
+        help_text="Replicas of each partition. Changing it on a live topic needs a reassignment.",
     )
     min_insync_replicas = models.PositiveSmallIntegerField(
         "min in-sync replicas",
         default=2,
         validators=[MinValueValidator(1)],
-        help_text="Copies that must have a record before acks=all answers. At most the replication factor.",
+        help_text="Replicas that must have a record before acks=all answers. At most the replication factor.",
     )
     retention_ms = models.BigIntegerField(
         "retention (ms)", default=7 * DAY_MS, help_text="604800000 is 7 days; -1 keeps records for ever."

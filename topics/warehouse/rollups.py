@@ -1,4 +1,4 @@
-"""Adds figures to the minutes, or hours, that are stored. Several copies may add to the same one."""
+"""Adds figures to the minutes, or hours, that are stored. Several consumers may add to the same one."""
 
 from __future__ import annotations
 

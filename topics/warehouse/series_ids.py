@@ -84,7 +84,7 @@ class SeriesIndex:
             self._is_loaded = True
         missing = [key for key in keys if key not in self._ids]
         self._make_room(len(missing), keys)
-        # In one order everywhere: two copies that meet new series at once must not wait for each other.
+        # In one order everywhere: two consumers that meet new series at once must not wait for each other.
         named = sorted((_named(key), key) for key in missing)
         for start in range(0, len(named), _CHUNK):
             chunk = named[start : start + _CHUNK]

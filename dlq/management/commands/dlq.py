@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from dlq import services
-from dlq.filters import WAITING, filter_names, filtered
+from dlq.filters import OPEN, filter_names, filtered
 from dlq.models import DeadLetter, ReplayItem
 from dlq.payload_audit import letter_entry
 from dlq.serializers import letter_detail, letter_row
@@ -222,7 +222,7 @@ def _selected(options: dict[str, Any]) -> list[int]:
         raise CommandError(f"{options['action']}: name ids, or choose with --filter", returncode=2)
     if options["filter"]:
         with transaction.atomic():
-            chosen = _matching(options["filter"], state=WAITING).order_by("pk")
+            chosen = _matching(options["filter"], state=OPEN).order_by("pk")
             ids += chosen.values_list("pk", flat=True)[: services.MAX_SELECTION + 1]
         if not ids:
             raise CommandError("no dead letter matches the filter")
@@ -232,7 +232,7 @@ def _selected(options: dict[str, Any]) -> list[int]:
 def _outcome(item: ReplayItem) -> dict[str, Any]:
     return {
         "id": item.dead_letter_id,
-        "outcome": "waiting" if item.state == "queued" else item.state,
+        "outcome": item.state,
         "run": item.run_id,
         "replay_id": str(item.replay_id),
         "topic": item.target_topic,
@@ -250,7 +250,7 @@ def _unsent(refusal: Refusal) -> dict[str, Any]:
 
 
 def _refused(refusal: Refusal) -> dict[str, Any]:
-    return {"id": refusal.dead_letter_id, "outcome": "refused", "error": refusal.reason}
+    return {"id": refusal.dead_letter_id, "outcome": "rejected", "error": refusal.reason}
 
 
 def _or_null(text: str | None) -> str:

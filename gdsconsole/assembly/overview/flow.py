@@ -24,8 +24,8 @@ GROUPS = "groups"
 class Node:
     """One station. `rate` is what comes to it over its line a second, None where unknown.
 
-    `live` is the event that sets the rate. Where several copies of a `pipeline` make it together, it has
-    their last `copies`' rates instead, and the page adds up the `rate_field` that each says from then on.
+    `live` is the event that sets the rate. Where several consumers of a `pipeline` make it together, it has
+    their last `consumers`' rates instead, and the page adds up the `rate_field` that each says from then on.
     `has_rate` is False where no line leads to it.
     """
 
@@ -41,7 +41,7 @@ class Node:
     live: str = ""
     pipeline: str = ""
     rate_field: str = ""
-    copies: str = ""
+    consumers: str = ""
     has_rate: bool = True
 
 
@@ -98,7 +98,7 @@ def _topic(topic: Topic, source: str, mark: str, absent: Sequence[str]) -> Node:
     elif topic.end_total is None:
         note = "size unknown"
     else:
-        note = f"{formats.short_number(topic.end_total)} messages so far"
+        note = f"{formats.short_number(topic.end_total)} end offsets"
     return Node(
         key=f"topic-{topic.name}",
         title=topic.name,
@@ -120,7 +120,7 @@ def _group(pipeline: Pipeline, reads: Sequence[str], lag: Lag | None) -> Node:
         title=pipeline.group,
         mark="workflow",
         href=f"/pipelines/#pipeline-{pipeline.name}",
-        note=f"{_copies(pipeline)} · {_lag(lag, pipeline.group)}",
+        note=f"{_consumers(pipeline)} · {_lag(lag, pipeline.group)}",
         tone=BAD if BAD in tones else WARN if WARN in tones else "",
         state=pipeline.state,
         sources=[f"topic-{topic}" for topic in reads],
@@ -131,21 +131,21 @@ def _group(pipeline: Pipeline, reads: Sequence[str], lag: Lag | None) -> Node:
 def _rated(
     pipeline: Pipeline, field: str, rates: Mapping[int, float | None], rate: float | None
 ) -> dict[str, Any]:
-    """How a node says what its pipeline's copies do together."""
+    """How a node says what its pipeline's consumers do together."""
     slots = list(rates)
     return {
         "rate": rate,
         "live": f"pipeline.stats:{pipeline.name}/{slots[0]}:{field}" if len(slots) == 1 else "",
         "pipeline": pipeline.name,
         "rate_field": field,
-        "copies": _packed(rates) if len(slots) > 1 else "",
+        "consumers": _packed(rates) if len(slots) > 1 else "",
     }
 
 
-def _copies(pipeline: Pipeline) -> str:
+def _consumers(pipeline: Pipeline) -> str:
     if pipeline.running == pipeline.wanted:
-        return many(pipeline.wanted, "copy")
-    return f"{pipeline.running} of {many(pipeline.wanted, 'copy')}"
+        return many(pipeline.wanted, "consumer")
+    return f"{pipeline.running} of {many(pipeline.wanted, 'consumer')}"
 
 
 def _lag(lag: Lag | None, group: str) -> str:
@@ -156,7 +156,7 @@ def _lag(lag: Lag | None, group: str) -> str:
 
 
 def _packed(rates: Mapping[int, float | None]) -> str:
-    """`0=12.5 1=`: what each copy said last, for the page to go on from."""
+    """`0=12.5 1=`: what each consumer said last, for the page to go on from."""
     return " ".join(f"{slot}={'' if rate is None else f'{rate:g}'}" for slot, rate in rates.items())
 
 

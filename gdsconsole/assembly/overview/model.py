@@ -12,7 +12,7 @@ Number = TypeVar("Number", int, float)
 BAD, WARN, UNKNOWN, OK = "bad", "warn", "unknown", "ok"
 
 # How old a sample may be before nothing is known by it. Lag, rates and brokers are sampled every 5 s, a
-# copy speaks every second.
+# consumer speaks every second.
 SAMPLE_FRESH_S = 20.0
 STATS_FRESH_S = 6.0
 METRIC_FRESH_S = 60.0
@@ -90,9 +90,9 @@ class Brokers:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One pipeline: what is wanted and what its copies do.
+    """One pipeline: what is wanted and what its consumers do.
 
-    By copy's slot: `rates`, messages a second in; `rates_out`, what came of them, such as rows or alert
+    By consumer's slot: `rates`, messages a second in; `rates_out`, what came of them, such as rows or alert
     events a second. None is unknown.
     """
 

@@ -82,9 +82,7 @@ def calm(readings: Readings) -> str:
     if readings.lag and readings.lag.groups:
         parts.append(f"{many(len(readings.lag.groups), 'group')} keeping up")
     if readings.rate_in is not None:
-        coming = (
-            f"{formats.short_number(readings.rate_in)} messages a second" if readings.rate_in else "nothing"
-        )
+        coming = f"{formats.short_number(readings.rate_in)} messages/s" if readings.rate_in else "nothing"
         parts.append(f"{coming} coming in")
     return f"All is well: {listed(parts)}."
 
@@ -161,7 +159,7 @@ def of_pipelines(pipelines: Sequence[Pipeline]) -> Iterable[Problem]:
         ("halted", BAD, "is halted", "are halted"),
         ("absent", BAD, "does not run", "do not run"),
         ("database", WARN, "waits for the database", "wait for the database"),
-        ("backoff", WARN, "waits to try again", "wait to try again"),
+        ("retrying", WARN, "is retrying", "are retrying"),
         ("paused", WARN, "is paused", "are paused"),
     ):
         found = by_state.get(state, [])
@@ -169,13 +167,13 @@ def of_pipelines(pipelines: Sequence[Pipeline]) -> Iterable[Problem]:
             text = f"{_named('pipeline', found)} {one if len(found) == 1 else several}"
             yield Problem(tone, text, "/pipelines/")
     for pipeline in by_state.get("partial", []):
-        text = f"pipeline {pipeline.name} runs {pipeline.running} of {pipeline.wanted} copies"
+        text = f"pipeline {pipeline.name} runs {pipeline.running} of {pipeline.wanted} consumers"
         yield Problem(WARN, text, "/pipelines/")
 
 
 def _state_of(pipeline: Pipeline) -> str:
     """A pipeline's state, where one that is starting is told apart by how much of it runs."""
-    if pipeline.state == "backoff" and "the database" in pipeline.reason:
+    if pipeline.state == "retrying" and "the database" in pipeline.reason:
         return "database"
     if pipeline.state != "starting":
         return pipeline.state
@@ -242,7 +240,7 @@ def of_dead_letters(letters: DeadLetters) -> Iterable[Problem]:
 
 
 def many(count: int, noun: str) -> str:
-    """`1 copy`, `2,000 copies`."""
+    """`1 consumer`, `2,000 consumers`."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
 

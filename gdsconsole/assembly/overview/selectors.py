@@ -32,7 +32,7 @@ from gdsconsole.assembly.pipeline_catalog import ALERTING, CATALOG, dead_letter_
 from gdsconsole.live.recent_values import history, summed
 from gdsconsole.live.snapshots import Snapshot, latest_of
 from gdsconsole.pipelines import services
-from gdsconsole.pipelines.models import PipelineCopy
+from gdsconsole.pipelines.models import PipelineConsumer
 from topics.models import Alert, AlertRule, Severity, Source
 
 PUBLISHED = (
@@ -50,7 +50,7 @@ ALERTS_SHOWN = 50
 # An alert list or a sparkline of more alerts than this tells nothing that its number doesn't.
 ALERTS_READ = 5_000
 SEVERITY_TONES = {Severity.CRITICAL.value: "bad", Severity.WARNING.value: "warn", Severity.INFO.value: "info"}
-_STILL = (PipelineCopy.State.STOPPED, PipelineCopy.State.HALTED)
+_STILL = (PipelineConsumer.State.STOPPED, PipelineConsumer.State.HALTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def read_dead_letters() -> DeadLetters:
 
 def read_pipelines(stats: Snapshot | None, *, now: datetime) -> list[Pipeline]:
     """Every pipeline of the catalogue, and what else the database knows as one; one that has no row yet
-    runs no copy. A copy's rate is what it published, else what its last heartbeat said."""
+    runs no consumer. A consumer's rate is what it published, else what its last heartbeat said."""
     rows = {row["name"]: row for row in services.listing(now=now)}
     return [
         _pipeline(rows[name], stats, now)
@@ -181,8 +181,8 @@ def _pipeline(row: services.PipelineRow, stats: Snapshot | None, now: datetime) 
         group=row["group"],
         state=row["state"],
         reason=row["reason"],
-        running=sum(1 for copy in row["copies"] if copy["state"] not in _STILL),
-        wanted=row["wanted_copies"],
+        running=sum(1 for consumer in row["consumers"] if consumer["state"] not in _STILL),
+        wanted=row["wanted_consumers"],
         rates=_rates(stats, row, "rate_in", now),
         rates_out=_rates(stats, row, "rate_out", now),
     )
@@ -191,19 +191,22 @@ def _pipeline(row: services.PipelineRow, stats: Snapshot | None, now: datetime) 
 def _rates(
     stats: Snapshot | None, row: services.PipelineRow, field: str, now: datetime
 ) -> dict[int, float | None]:
-    return {copy["slot"]: _copy_rate(stats, row["name"], copy, field, now) for copy in row["copies"]}
+    return {
+        consumer["slot"]: _consumer_rate(stats, row["name"], consumer, field, now)
+        for consumer in row["consumers"]
+    }
 
 
-def _copy_rate(
-    stats: Snapshot | None, name: str, copy: services.CopyRow, field: str, now: datetime
+def _consumer_rate(
+    stats: Snapshot | None, name: str, consumer: services.ConsumerRow, field: str, now: datetime
 ) -> float | None:
     rate: Any = None
-    spoken = (stats or {}).get(f"{name}/{copy['slot']}")
-    beat = copy["heartbeat_at"]
+    spoken = (stats or {}).get(f"{name}/{consumer['slot']}")
+    beat = consumer["heartbeat_at"]
     if spoken and now.timestamp() - spoken["published_at"] <= model.STATS_FRESH_S:
         rate = spoken.get(field)
     elif beat is not None and now - beat <= timedelta(seconds=model.SAMPLE_FRESH_S):
-        rate = copy["counters"].get(field)
+        rate = consumer["counters"].get(field)
     return None if rate is None else float(rate)
 
 

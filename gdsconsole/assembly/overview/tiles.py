@@ -75,7 +75,7 @@ def _messages(readings: Readings, spark: Values) -> Tile:
         live=live,
         at=min(sampled, default=None),
         spark=spark,
-        spark_label="Messages a second over the last 15 minutes",
+        spark_label="Messages/s over the last 15 minutes",
     )
 
 

@@ -1,4 +1,4 @@
-"""The partitions a copy holds, and where each of them stands.
+"""The partitions a consumer holds, and where each of them stands.
 
 A partition that is assigned is PLACING, paused, until three things are known: which topic it is of for
 good, how far the group committed, and how far its effects are stored. Any of the three services may be
@@ -136,7 +136,7 @@ class Assignment:
         self._give_up("revoked", partitions)
 
     def on_lost(self, _: Any, partitions: list[TopicPartition]) -> None:
-        """They were given to another copy already: nothing of them is committed."""
+        """They were given to another consumer already: nothing of them is committed."""
         self._take_back("partitions were lost")
         self._give_up("lost", partitions)
 

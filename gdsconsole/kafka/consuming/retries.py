@@ -46,7 +46,7 @@ class RetryPolicy:
     """`max_retries` tries of a record that fails for no known reason, `2**attempt` s apart.
 
     Transient failures are retried for ever, from `transient_base_s` doubling up to `transient_cap_s`,
-    between half and all of it at random, so that copies don't come back in step.
+    between half and all of it at random, so that consumers don't come back in step.
     """
 
     max_retries: int = 3

@@ -1,4 +1,4 @@
-"""The pipeline runtime: one copy of a consumer group's work, on one thread.
+"""The pipeline runtime: one consumer of a group, on one thread.
 
 `run_once` polls, hands the batch on (`handling.py`), and commits what is safe. Everything that can
 take long, or fail, is retried from here: polling never stops for it.
@@ -66,7 +66,7 @@ AFTER_EVICTION_S = 5.0
 
 
 class Pipeline:
-    """One copy. `run_once` is a batch; `close` gives the partitions up, or leaves them to a restart.
+    """One consumer. `run_once` is a batch; `close` gives the partitions up, or leaves them to a restart.
 
     `open_source` makes the consumer here, in the process that uses it. `classify` knows failures that this
     package doesn't (a locked database). `dead_letters` is None where the decoder takes everything; `claims`
@@ -211,7 +211,7 @@ class Pipeline:
     def run_once(self) -> int:
         """One batch, or one wait for it; returns how many records and events were handled.
 
-        Raises `FencedError` when another member took this copy's place in the group, `MemberNotReleased`
+        Raises `FencedError` when another member took this consumer's place in the group, `MemberNotReleased`
         when one has it still, and `KafkaException` when the client can't go on. Nothing may be committed
         after any of them.
         """
@@ -288,7 +288,7 @@ class Pipeline:
                 self._source.close()
 
     def snapshot(self) -> Snapshot:
-        """What this copy is doing; reads counters alone."""
+        """What this consumer is doing; reads counters alone."""
         now = self._clock()
         partitions = self._assignment.partitions
         written: int | None = getattr(self._step, "written", None)

@@ -1,4 +1,4 @@
-"""The consumer of one copy: a static member of its group."""
+"""The Kafka client of one consumer of a pipeline: a static member of its group."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DEFAULTS: dict[str, ConfigValue] = {
     # A quiet topic's record waits for others to be fetched with. The guide's 500 ms would be most of the
     # time from a metric to its alert.
     "fetch.wait.max.ms": 100,
-    # What is fetched ahead of a copy that is behind. The default of 64 MB, of which 100,000 messages are
+    # What is fetched ahead of a consumer that is behind. The default of 64 MB, of which 100,000 messages are
     # held at least, made a consumer 200 MB larger, and no faster than this.
     "queued.max.messages.kbytes": 8_192,
 }
 PROTOCOLS: dict[GroupProtocol, dict[str, ConfigValue]] = {
     "classic": {
-        # A restart within it moves no partition; a copy that is gone for good is replaced after it.
+        # A restart within it moves no partition; a consumer that is gone for good is replaced after it.
         "session.timeout.ms": 30_000,
         # Moves no more partitions than it must, and the others are read meanwhile.
         "partition.assignment.strategy": "cooperative-sticky",
@@ -43,7 +43,7 @@ def open_member(
     hooks: ClientHooks,
     protocol: GroupProtocol = "classic",
 ) -> Source:
-    """The consumer of the group's copy number `slot`, not yet subscribed.
+    """The client of the group's consumer number `slot`, not yet subscribed.
 
     Two processes that open the same slot are one member to Kafka. By the classic protocol the later
     fences the earlier. By KIP-848 the later is refused (`MemberNotReleased`) until the earlier has left,

@@ -38,7 +38,7 @@ LONGEST_S = 1.0
 COMMIT_TIMEOUT_S = 8.0
 ABORT_TIMEOUT_S = 2.0
 INIT_TIMEOUT_S = 5.0
-# What a killed copy had open holds readers back until its slot's next copy starts, or for this long. And a
+# What a killed consumer had open holds readers back until its slot's next one starts, or for this long. And a
 # coordinator that is away holds the client's call up for it, whatever bound the call is given: less than a
 # lease lasts.
 TRANSACTION_TIMEOUT_MS = 10_000
@@ -47,9 +47,9 @@ STARTING_S = 30.0
 
 
 class InTransactions(Handed):
-    """The transactions of one copy.
+    """The transactions of one consumer.
 
-    `open_producer` makes a producer with the slot's transactional id, so that a new copy of the slot
+    `open_producer` makes a producer with the slot's transactional id, so that a new consumer of the slot
     ends what the old one left open, and locks it out.
     """
 
@@ -288,7 +288,7 @@ class TransactionalCommitter:
 
 
 def in_transactions(settings: ClientSettings, *, group: str, slot: int) -> InTransactions:
-    """For the group's copy number `slot`; connects when its first partitions are placed."""
+    """For the group's consumer number `slot`; connects when its first partitions are placed."""
     transactional_id = f"{group}-{slot}"
 
     def open_producer() -> Producer:

@@ -32,7 +32,7 @@ class Refusal:
 
 
 class Commits(Protocol):
-    """How a copy commits what is safe. Only `commit_due`, `finish` and what a rebalance calls may block."""
+    """Commits what is safe. Only `commit_due`, `finish` and what a rebalance calls may block."""
 
     last_at: float | None  # when the last commit was acknowledged
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from gdsconsole.assembly import pipeline_catalog
-from gdsconsole.assembly.run_consumer import run_copy
+from gdsconsole.assembly.run_consumer import run_consumer
 from gdsconsole.audit.actors import command_actor
 from gdsconsole.cli.subcommands import Actions
 from gdsconsole.cli.terminal import TerminalCommand
@@ -25,7 +25,7 @@ from gdsconsole.pipelines.consumer import Outcome, utc_now
 from gdsconsole.pipelines.draining import stop_signals
 from gdsconsole.pipelines.halts import services as halts
 from gdsconsole.pipelines.halts import skipping
-from gdsconsole.pipelines.models import Pipeline, PipelineCopy
+from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from gdsconsole.pipelines.services import PipelineRow
 from gdsconsole.pipelines.status import Kind, Verdict
 
@@ -33,7 +33,7 @@ EXAMPLES = """
 examples:
   manage.py pipelines list
   manage.py pipelines list --json
-  manage.py pipelines run alerting            one copy here, without Celery; Ctrl-C drains it
+  manage.py pipelines run alerting            one consumer here, without Celery; Ctrl-C drains it
   manage.py pipelines pause alerting
   manage.py pipelines resume alerting         also after it halted
   manage.py pipelines scale alerting 3
@@ -46,7 +46,7 @@ ways out of a halt:
 """
 # A holder that died elsewhere frees its slot when its lease is over; a little more than that.
 WAIT_FOR_SLOT_S = leases.TTL.total_seconds() + 5
-# By KIP-848 the place of a copy that was killed is free when its session is over: 45 s unless the brokers
+# By KIP-848 the place of a consumer that was killed is free when its session is over: 45 s unless the brokers
 # are told otherwise.
 WAIT_FOR_MEMBER_S = 75
 
@@ -56,17 +56,19 @@ class Command(TerminalCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = Actions(parser, EXAMPLES)
-        actions.add("list", "every pipeline, its copies and the partitions they hold")
-        run = actions.add("run", "run one copy in the foreground")
+        actions.add("list", "every pipeline, its consumers and the partitions they hold")
+        run = actions.add("run", "run one consumer in the foreground")
         run.add_argument("name")
-        run.add_argument("--slot", type=int, help="the copy's number, from 0; else the first that is free")
-        actions.add("pause", "let every copy drain and stop").add_argument("name")
+        run.add_argument(
+            "--slot", type=int, help="the consumer's number, from 0; else the first that is free"
+        )
+        actions.add("pause", "let every consumer drain and stop").add_argument("name")
         resume = actions.add("resume", "start it again, also after it halted")
         resume.add_argument("name")
         _add_partitions(resume)
-        scale = actions.add("scale", "run another number of copies")
+        scale = actions.add("scale", "run another number of consumers")
         scale.add_argument("name")
-        scale.add_argument("copies", type=int)
+        scale.add_argument("consumers", type=int)
         actions.add("halts", "the halted partitions").add_argument("name", nargs="?", default="")
         let = actions.add("dead-letter", "dead-letter what fails, the breaker off, until it is good again")
         skip = actions.add("skip", "go on behind what a halted partition stands at")
@@ -84,7 +86,7 @@ class Command(TerminalCommand):
                 self._do(options)
         except services.UnknownPipeline as error:
             raise CommandError(str(error), returncode=2) from error
-        except (services.WrongCopies, skipping.WrongSkip) as error:
+        except (services.WrongConsumers, skipping.WrongSkip) as error:
             raise CommandError(str(error), returncode=2) from error
         except (halts.NotHalted, halts.HaltsMoved, KafkaUnavailable) as error:
             raise CommandError(str(error)) from error
@@ -107,7 +109,7 @@ class Command(TerminalCommand):
         elif action == "resume":
             services.resume(name=name, actor=actor, now=now)
         elif action == "scale":
-            services.scale(name=name, copies=options["copies"], actor=actor, now=now)
+            services.scale(name=name, consumers=options["consumers"], actor=actor, now=now)
         processes = capacity.processes(now=now)
         if action in {"scale", "resume"}:
             short = capacity.shortfall(name=name, processes=processes, now=now)
@@ -154,11 +156,15 @@ class Command(TerminalCommand):
             parts = [verdict.text if verdict is not None and runs else "", row["reason"]]
             reason = "".join(f"  {part}" for part in dict.fromkeys(parts) if part)
             self.line(f"{row['name']:<12} {row['group']:<18} {row['state']}{reason}")
-            for copy in row["copies"]:
-                where = f"{copy['host']}:{copy['pid']}" if copy["pid"] else "nobody"
-                rate = "unknown" if copy["rate_in"] is None else f"{copy['rate_in']:.0f}/s"
-                held = f"{len(copy['partitions'])} partitions, {rate}" if copy["pid"] else copy["reason"]
-                self.line(f"  {copy['slot']:>3}  {copy['state']:<10} {where:<32} {held}")
+            for consumer in row["consumers"]:
+                where = f"{consumer['host']}:{consumer['pid']}" if consumer["pid"] else "nobody"
+                rate = "unknown" if consumer["rate_in"] is None else f"{consumer['rate_in']:.0f}/s"
+                held = (
+                    f"{len(consumer['partitions'])} partitions, {rate}"
+                    if consumer["pid"]
+                    else consumer["reason"]
+                )
+                self.line(f"  {consumer['slot']:>3}  {consumer['state']:<10} {where:<32} {held}")
 
     def _run(self, name: str, slot: int | None, *, as_json: bool) -> None:
         pipeline = Pipeline.objects.filter(name=name).first()
@@ -167,9 +173,9 @@ class Command(TerminalCommand):
             raise services.UnknownPipeline(f"there is no pipeline {name!r}; there are: {known}")
         if slot is not None and slot < 0:
             raise CommandError(f"--slot: {slot} is not 0 or more", returncode=2)
-        if slot is not None and slot >= pipeline.copies:
+        if slot is not None and slot >= pipeline.consumers:
             raise CommandError(
-                f"--slot: {slot} is beyond the {pipeline.copies} copies of {name}; "
+                f"--slot: {slot} is beyond the {pipeline.consumers} consumers of {name}; "
                 f"`manage.py pipelines scale {name} {slot + 1}` first",
                 returncode=2,
             )
@@ -181,8 +187,8 @@ class Command(TerminalCommand):
             began, patience_s = time.monotonic(), WAIT_FOR_SLOT_S
             said = False
             while not signals.asked:
-                for number in range(pipeline.copies) if slot is None else (slot,):
-                    ran = run_copy(name, number, stop=lambda: "asked to stop" if signals.asked else "")
+                for number in range(pipeline.consumers) if slot is None else (slot,):
+                    ran = run_consumer(name, number, stop=lambda: "asked to stop" if signals.asked else "")
                     if ran is None:
                         waits_for = _holders(pipeline, slot)
                     elif ran.ended is Outcome.NOT_YET:
@@ -210,7 +216,7 @@ class Command(TerminalCommand):
 
 def _public(row: PipelineRow, verdict: Verdict | None) -> dict[str, Any]:
     fields = ("slot", "host", "pid", "state", "reason", "partitions", "rate_in")
-    copies = [{name: dict(copy)[name] for name in fields} for copy in row["copies"]]
+    consumers = [{name: dict(consumer)[name] for name in fields} for consumer in row["consumers"]]
     return {
         "name": row["name"],
         "group": row["group"],
@@ -218,9 +224,9 @@ def _public(row: PipelineRow, verdict: Verdict | None) -> dict[str, Any]:
         "reason": row["reason"],
         "reading": verdict.kind.value if verdict is not None else Kind.UNKNOWN.value,
         "reading_reason": verdict.text if verdict is not None else "",
-        "wanted_copies": row["wanted_copies"],
+        "wanted_consumers": row["wanted_consumers"],
         "halted": [halts.public(one) for one in row["halted"]],
-        "copies": copies,
+        "consumers": consumers,
     }
 
 
@@ -235,8 +241,9 @@ def _add_partitions(parser: Any) -> None:
 
 
 def _holders(pipeline: Pipeline, slot: int | None) -> str:
-    held = PipelineCopy.objects.filter(pipeline=pipeline, expires_at__gt=utc_now())
-    held = held.filter(slot__lt=pipeline.copies) if slot is None else held.filter(slot=slot)
+    held = PipelineConsumer.objects.filter(pipeline=pipeline, expires_at__gt=utc_now())
+    held = held.filter(slot__lt=pipeline.consumers) if slot is None else held.filter(slot=slot)
     return (
-        ", ".join(f"slot {copy.slot} is held by {copy.host}:{copy.pid}" for copy in held) or "no slot is free"
+        ", ".join(f"slot {consumer.slot} is held by {consumer.host}:{consumer.pid}" for consumer in held)
+        or "no slot is free"
     )

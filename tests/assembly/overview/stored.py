@@ -9,7 +9,7 @@ from typing import Any
 from gdsconsole.live import publish
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
-from gdsconsole.pipelines.models import PipelineCopy
+from gdsconsole.pipelines.models import PipelineConsumer
 from topics.models import Alert, AlertRule
 
 _numbers = itertools.count(1)
@@ -45,12 +45,12 @@ def fire(subject: str = "prod-db-01", *, now: datetime, age_s: float = 0, **chan
     return Alert.objects.create(**fields | changes)
 
 
-def run_copy(name: str, *, now: datetime, slot: int = 0, rate_in: float | None = None) -> None:
-    """A copy of a pipeline that has its lease and says how fast it reads."""
+def run_consumer(name: str, *, now: datetime, slot: int = 0, rate_in: float | None = None) -> None:
+    """A consumer of a pipeline that has its lease and says how fast it reads."""
     services.ensure(groups={name: f"gds-{name}"})
     lease = leases.claim(name=name, slot=slot, holder=Holder("node-7", 4711, "elsewhere", 1.0), now=now)
     assert lease is not None
-    heartbeat = Heartbeat(PipelineCopy.State.RUNNING, "", [], {"rate_in": rate_in, "rate_out": rate_in})
+    heartbeat = Heartbeat(PipelineConsumer.State.RUNNING, "", [], {"rate_in": rate_in, "rate_out": rate_in})
     leases.renew(lease=lease, heartbeat=heartbeat, now=now)
 
 

@@ -24,7 +24,7 @@ def test_from_producers_to_what_the_groups_make():
     assert drawn.producers.note == "12 instances sending"
     (topic,) = drawn.metrics.topics
     assert (topic.key, list(topic.sources), topic.rate) == (f"topic-{METRICS}", ["producers"], 50.0)
-    assert topic.note == "1.2 M messages so far"
+    assert topic.note == "1.2 M end offsets"
     ((group, made),) = drawn.metrics.groups
     assert (group.title, list(group.sources), group.rate) == ("gds-alerting", [f"topic-{METRICS}"], 50.0)
     assert (made.title, list(made.sources), made.rate) == ("Alerts", ["group-alerting"], 0.5)
@@ -33,7 +33,7 @@ def test_from_producers_to_what_the_groups_make():
 def test_a_topic_that_is_not_there_says_so():
     drawn = flow(make_readings(comparison=Comparison(absent=[REFUSED])))
     (metrics,), (refused,) = drawn.metrics.topics, drawn.dead_letters.topics
-    assert (metrics.note, metrics.tone) == ("1.2 M messages so far", "")
+    assert (metrics.note, metrics.tone) == ("1.2 M end offsets", "")
     assert (refused.note, refused.tone) == ("not on the cluster", "bad")
 
 
@@ -65,7 +65,7 @@ def test_every_pipeline_of_the_catalogue_is_a_station():
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "rate", "live", "copies"),
+    ("pipeline", "rate", "live", "consumers"),
     [
         (make_pipeline(rates={0: 12.5}), 12.5, "pipeline.stats:alerting/0:rate_in", ""),
         (make_pipeline(rates={0: None}), None, "pipeline.stats:alerting/0:rate_in", ""),
@@ -74,37 +74,37 @@ def test_every_pipeline_of_the_catalogue_is_a_station():
         (make_pipeline(rates={}), None, "", ""),
     ],
 )
-def test_a_groups_rate_is_its_copies_together(pipeline, rate, live, copies):
+def test_a_groups_rate_is_its_consumers_together(pipeline, rate, live, consumers):
     ((group, _),) = flow(make_readings(pipelines=[pipeline])).metrics.groups
-    assert (group.rate, group.live, group.copies) == (rate, live, copies)
+    assert (group.rate, group.live, group.consumers) == (rate, live, consumers)
     # What comes of it is told in the same way.
     turned = replace(pipeline, rates={}, rates_out=pipeline.rates)
     ((_, made),) = flow(make_readings(pipelines=[turned])).metrics.groups
-    assert (made.rate, made.live, made.copies) == (rate, live.replace("rate_in", "rate_out"), copies)
+    assert (made.rate, made.live, made.consumers) == (rate, live.replace("rate_in", "rate_out"), consumers)
 
 
 @pytest.mark.parametrize(
     ("changes", "note", "tone"),
     [
-        ({}, "1 copy · lag 0", ""),
-        ({"lag": None}, "1 copy · lag unknown", ""),
-        ({"lag": make_lag(make_group("another"))}, "1 copy · lag unknown", ""),
-        ({"lag": make_lag(make_group(total_lag=None, status="unknown"))}, "1 copy · lag unknown", ""),
+        ({}, "1 consumer · lag 0", ""),
+        ({"lag": None}, "1 consumer · lag unknown", ""),
+        ({"lag": make_lag(make_group("another"))}, "1 consumer · lag unknown", ""),
+        ({"lag": make_lag(make_group(total_lag=None, status="unknown"))}, "1 consumer · lag unknown", ""),
         (
             {"lag": make_lag(make_group(total_lag=43_500, status="slow"))},
-            "1 copy · lag 43.5 k",
+            "1 consumer · lag 43.5 k",
             "warn",
         ),
-        ({"lag": make_lag(make_group(total_lag=5, status="stalled"))}, "1 copy · lag 5", "bad"),
+        ({"lag": make_lag(make_group(total_lag=5, status="stalled"))}, "1 consumer · lag 5", "bad"),
         (
             {"pipelines": [make_pipeline(running=1, wanted=3, state="starting")]},
-            "1 of 3 copies · lag 0",
+            "1 of 3 consumers · lag 0",
             "warn",
         ),
-        ({"pipelines": [make_pipeline(state="halted")]}, "1 copy · lag 0", "bad"),
+        ({"pipelines": [make_pipeline(state="halted")]}, "1 consumer · lag 0", "bad"),
     ],
 )
-def test_a_groups_note_tells_copies_and_lag(changes, note, tone):
+def test_a_groups_note_tells_consumers_and_lag(changes, note, tone):
     group, _ = flow(make_readings(**changes)).metrics.groups[0]
     assert (group.note, group.tone) == (note, tone)
 

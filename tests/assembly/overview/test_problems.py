@@ -79,13 +79,13 @@ def test_brokers(brokers, expected):
     [
         ([make_pipeline()], []),
         ([make_pipeline(state="halted")], [("bad", "pipeline alerting is halted")]),
-        ([make_pipeline(state="backoff")], [("warn", "pipeline alerting waits to try again")]),
+        ([make_pipeline(state="retrying")], [("warn", "pipeline alerting is retrying")]),
         ([make_pipeline(state="paused")], [("warn", "pipeline alerting is paused")]),
         ([make_pipeline(state="starting", running=1)], []),
         ([make_pipeline(state="starting", running=0)], [("bad", "pipeline alerting does not run")]),
         (
             [make_pipeline(state="starting", running=1, wanted=3)],
-            [("warn", "pipeline alerting runs 1 of 3 copies")],
+            [("warn", "pipeline alerting runs 1 of 3 consumers")],
         ),
         (
             [make_pipeline(name, state="starting", running=0) for name in ("alerting", "dlq-index")],
@@ -236,8 +236,7 @@ def test_what_is_sampled_no_more_while_redis_answers_is_unknown():
     [
         (
             {"metrics": [Topic("t", rate_in=1_234.0)]},
-            "All is well: no alert fires, 3 brokers up, 2 groups keeping up "
-            "and 1.2 k messages a second coming in.",
+            "All is well: no alert fires, 3 brokers up, 2 groups keeping up and 1.2 k messages/s coming in.",
         ),
         (
             {"metrics": [Topic("t", rate_in=0.0)]},
@@ -259,7 +258,7 @@ def test_nothing_wrong_is_no_problem():
 
 @pytest.mark.parametrize(
     ("count", "noun", "expected"),
-    [(1, "copy", "1 copy"), (0, "copy", "0 copies"), (2_000, "broker", "2,000 brokers")],
+    [(1, "consumer", "1 consumer"), (0, "consumer", "0 consumers"), (2_000, "broker", "2,000 brokers")],
 )
 def test_many(count, noun, expected):
     assert many(count, noun) == expected

@@ -11,7 +11,7 @@ from gdsconsole.assembly.overview import selectors
 from gdsconsole.assembly.overview.model import Brokers, Group
 from gdsconsole.assembly.pipeline_catalog import CATALOG
 from gdsconsole.pipelines import services
-from tests.assembly.overview.stored import Published, fire, make_rule, run_copy
+from tests.assembly.overview.stored import Published, fire, make_rule, run_consumer
 from tests.factories import make_dead_letter
 
 NOW = datetime(2026, 1, 15, 10, 30, 30, tzinfo=UTC)
@@ -27,7 +27,7 @@ def published(redis_url: str) -> Published:
 @pytest.mark.redis
 def test_the_state_of_a_console_that_is_well(published):
     for name in CATALOG:
-        run_copy(name, now=NOW, rate_in=50.0)
+        run_consumer(name, now=NOW, rate_in=50.0)
     published.everything()
     state = selectors.read_state(now=NOW)
     assert state.problems == []
@@ -153,11 +153,11 @@ def test_dead_letters_that_wait_are_counted_by_cause():
 
 
 @pytest.mark.redis
-def test_a_copy_says_its_rate_each_second_and_its_heartbeat_stands_in(published):
+def test_a_consumer_says_its_rate_each_second_and_its_heartbeat_stands_in(published):
     services.ensure(groups={"alerting": "gds-alerting"})
-    services.scale(name="alerting", copies=3, actor="olga", now=NOW)
+    services.scale(name="alerting", consumers=3, actor="olga", now=NOW)
     for slot in range(3):
-        run_copy("alerting", now=NOW, slot=slot, rate_in=10.0 + slot)
+        run_consumer("alerting", now=NOW, slot=slot, rate_in=10.0 + slot)
     published("pipeline.stats", "alerting/0", {"rate_in": 99.0, "rate_out": 2.0}, age_s=1)
     published("pipeline.stats", "alerting/1", {"rate_in": 98.0}, age_s=7)
     published("pipeline.stats", "alerting/2", {"rate_in": None}, age_s=1)
@@ -170,8 +170,8 @@ def test_a_copy_says_its_rate_each_second_and_its_heartbeat_stands_in(published)
 
 
 @pytest.mark.redis
-def test_a_copy_whose_lease_is_over_has_no_rate(redis_url):
-    run_copy("alerting", now=NOW - timedelta(minutes=5), rate_in=10.0)
+def test_a_consumer_whose_lease_is_over_has_no_rate(redis_url):
+    run_consumer("alerting", now=NOW - timedelta(minutes=5), rate_in=10.0)
     alerting = selectors.read_pipelines(None, now=NOW)[0]
     assert (alerting.state, alerting.running, alerting.rates) == ("starting", 0, {0: None})
 
@@ -199,7 +199,7 @@ def test_the_fleet_marks_what_fires_by_its_severity(published):
 
 
 def test_an_empty_fleet_is_explained_by_the_pipeline_that_shows_it():
-    run_copy("alerting", now=NOW)
+    run_consumer("alerting", now=NOW)
     assert selectors.why_no_metrics(now=NOW) == ""
     services.pause(name="alerting", actor="olga", now=NOW)
     assert selectors.why_no_metrics(now=NOW) == "pipeline alerting is paused"

@@ -24,7 +24,7 @@ def test_a_transient_failure_pauses_and_retries_for_ever_while_polling_goes_on()
     lab.start(StoreStep(lab.database, before=outage))
     lab.turns(2)
     snapshot = lab.pipeline.snapshot()
-    assert snapshot.state is State.BACKOFF
+    assert snapshot.state is State.RETRYING
     assert "database: locked" in snapshot.reason
     assert P0 in lab.source.paused
     polls = lab.source.polls
@@ -138,7 +138,7 @@ def test_attempts_and_the_wait_move_with_the_partition():
     lab.start(StoreStep(lab.database, before=Refuses("a", RuntimeError("a bug"))))
     lab.turns(1, every_s=0.0)
     lab.pipeline.run_once()
-    assert lab.pipeline.snapshot().state is State.BACKOFF
+    assert lab.pipeline.snapshot().state is State.RETRYING
     lab.turns(10)
     assert lab.dead == [b"a"]
     assert lab.database.effects == ["b"]

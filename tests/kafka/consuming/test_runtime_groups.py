@@ -164,7 +164,7 @@ def test_a_member_that_was_replaced_ends():
         lab.pipeline.run_once()
 
 
-def test_a_client_that_can_not_go_on_ends_the_copy():
+def test_a_client_that_can_not_go_on_ends_the_consumer():
     lab = Lab()
     lab.start()
     lab.source.hooks.on_error(KafkaError(KafkaError._FATAL, "out of sequence", fatal=True))

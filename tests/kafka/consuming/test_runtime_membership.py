@@ -51,7 +51,7 @@ def test_a_member_that_was_given_what_it_asked_for_stays() -> None:
 
 
 def test_it_joins_anew_once_however_few_partitions_there_are() -> None:
-    """A copy may hold nothing for good, where there are more copies than partitions."""
+    """A consumer may hold nothing for good, where there are more consumers than partitions."""
     lab = Lab()
     lab.start(source=Remembered)
     renewals(lab, 3)

@@ -40,7 +40,7 @@ def test_a_dead_letter_is_acknowledged_before_anything_moves_past_it():
     assert lab.dead == []
     assert list(lab.database.progress.values()) == [0]
     assert lab.committed() in (None, 0)
-    assert lab.pipeline.snapshot().state is State.BACKOFF
+    assert lab.pipeline.snapshot().state is State.RETRYING
     lab.producer.refuse = None
     lab.turns(10)
     assert lab.dead == [b"bad1"]

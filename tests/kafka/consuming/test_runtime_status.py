@@ -1,4 +1,4 @@
-"""What a copy says of itself: its reason and its rates."""
+"""What a consumer says of itself: its reason and its rates."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_what_an_outage_kept_from_arriving_is_read_and_sent_again():
     lab.turns(3)
     lab.out.flush()
     lab.turns(1)
-    assert lab.pipeline.snapshot().state is State.BACKOFF
+    assert lab.pipeline.snapshot().state is State.RETRYING
     assert "records were not delivered" in lab.pipeline.snapshot().reason
     lab.out.refuse = None
     for _ in range(6):
@@ -260,7 +260,7 @@ def test_a_commit_that_was_slow_puts_the_next_one_off_by_a_second_at_most(monkey
 
 
 def test_partitions_that_were_lost_take_the_open_transaction_with_them():
-    """Another copy has them by now, and sends on again what was sent of them here."""
+    """Another consumer has them by now, and sends on again what was sent of them here."""
     lab = OnwardLab(partitions=2)
     lab.in_transactions()
     lab.turns(2)
@@ -299,7 +299,7 @@ def test_a_batch_that_is_handled_again_is_in_the_transaction_once():
     assert lab.committed_on() == 8
 
 
-def test_a_producer_that_was_replaced_ends_the_copy():
+def test_a_producer_that_was_replaced_ends_the_consumer():
     lab = OnwardLab()
     lab.in_transactions()
     lab.turns(2)

@@ -67,10 +67,10 @@ class TestList:
             "pending",
         ]
         page = text_of(response)
-        assert "6 alerts fire, 2 critical. Nobody has any of them, the worst is Disk full on disk-old" in page
+        assert "6 alerts firing, 2 critical. None is acknowledged, the worst is Disk full on disk-old" in page
         assert 'CPU high</span><span class="quiet">3 firing, oldest' in page
-        assert "Take all 3 of this rule" in page
-        assert "Take all 7 shown" in page
+        assert "Acknowledge all 3 of this rule" in page
+        assert "Acknowledge all 7 shown" in page
 
     @pytest.mark.parametrize(
         ("query", "found"),
@@ -82,8 +82,8 @@ class TestList:
             ("q=lag-o", {"lag-oldest"}),
             ("q=disk_used", {"disk-old", "disk-young"}),
             ("environment=staging", set()),
-            ("held=yes", set()),
-            ("held=no&severity=critical", {"disk-old", "disk-young"}),
+            ("acknowledged=yes", set()),
+            ("acknowledged=no&severity=critical", {"disk-old", "disk-young"}),
             ("rule=999999", set()),
         ],
     )
@@ -124,7 +124,7 @@ class TestList:
             ("rule=cpu", "rule 'cpu': Enter a number."),
             ("rule=NaN", "rule 'NaN': Enter a number."),
             ("rule=1e40", "rule '1e40': Ensure this value is less than"),
-            ("held=maybe", "held 'maybe': Select a valid choice"),
+            ("acknowledged=maybe", "acknowledged 'maybe': Select a valid choice"),
             ("sort=colour", "sort 'colour': Select a valid choice"),
             ("q=%00", "q '\\x00': Null characters are not allowed."),
         ],
@@ -167,7 +167,7 @@ class TestEmpty:
     def test_with_rules_it_says_how_to_try(self, operator: Client) -> None:
         make_alert_rule()
         page = text_of(operator.get("/alerts/"))
-        assert "Nothing fires. 1 rule on watch." in page
+        assert "Nothing is firing. 1 rule evaluated." in page
         assert "manage.py send_metrics - --topic gds.metrics.production" in page
 
     def test_a_filter_that_nothing_passes_can_be_cleared(self, operator: Client) -> None:
@@ -189,8 +189,8 @@ class TestTaking:
         )
         assert response.redirect_chain == [(f"/alerts/{alert.pk}/", 302)]
         page = text_of(response)
-        assert "You have 1 alert" in page
-        assert "taken" in page
+        assert "1 alert acknowledged" in page
+        assert "acknowledged" in page
         event = AlertEvent.objects.get()
         assert (event.state, str(event.actor)) == ("acknowledged", "operator")
 
@@ -203,7 +203,7 @@ class TestTaking:
             "/alerts/acknowledge/", {"id": [alert.pk for alert in several.values()]}, headers=HTMX
         )
         assert response.status_code == 204
-        assert json.loads(response["HX-Trigger"])["toast"] == {"tone": "ok", "title": "You have 6 alerts"}
+        assert json.loads(response["HX-Trigger"])["toast"] == {"tone": "ok", "title": "6 alerts acknowledged"}
         held = dict(Alert.objects.values_list("subject", "acknowledged_by__username"))
         assert held["cpu-old"] == "colleague"
         assert held["over"] is None
@@ -213,7 +213,7 @@ class TestTaking:
         alert = make_alert()
         for _ in range(2):
             response = operator.post("/alerts/acknowledge/", {"id": alert.pk}, headers=HTMX)
-        assert "somebody has it" in json.loads(response["HX-Trigger"])["toast"]["title"]
+        assert "acknowledged already" in json.loads(response["HX-Trigger"])["toast"]["title"]
         assert AlertEvent.objects.count() == 1
 
     @pytest.mark.parametrize("wanted", ["", "x", "-1", "1 OR 1=1", "9" * 18, "9" * 5000, "\u0661"])
@@ -296,7 +296,7 @@ class TestRules:
         assert list(rows) == ["CPU high", "Quiet", "Off"]
         assert (rows["CPU high"].firing, rows["CPU high"].fired_lately) == (2, 1)
         page = text_of(response)
-        assert "2 rules watch 2 metrics; 1 disabled. 1 fires now." in page
+        assert "2 rules evaluate 2 metrics; 1 disabled. 1 firing." in page
         assert "2 firing" in page
 
     @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ class TestRules:
 
     def test_without_any(self, operator: Client) -> None:
         page = text_of(operator.get("/rules/"))
-        assert "Nothing is watched: there is no rule." in page
+        assert "Nothing is evaluated: there is no rule." in page
         assert "manage.py seed --no-users" in page
 
     def test_editing_is_in_the_admin_for_admins(self, client_of: Callable[[str], Client]) -> None:

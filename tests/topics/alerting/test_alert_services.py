@@ -112,10 +112,10 @@ def test_two_samplers_at_once_open_one_alert(rule: AlertRule, monkeypatch: pytes
 
 def test_the_database_holds_one_open_alert_per_rule_and_labels(rule: AlertRule) -> None:
     record(lag(50_000))
-    copy = Alert.objects.get()
-    copy.pk = None
+    another = Alert.objects.get()
+    another.pk = None
     with pytest.raises(IntegrityError):
-        copy.save()
+        another.save()
 
 
 def test_resolved_alerts_of_a_series_may_be_many(rule: AlertRule) -> None:

@@ -19,25 +19,26 @@ WORST = make_alert(save=False)
 @pytest.mark.parametrize(
     ("firing", "pending", "said"),
     [
-        (Firing(0, 0, 0, None), 0, Headline("Nothing fires. 8 rules on watch.", "ok")),
-        (Firing(0, 0, 0, None), 2, Headline("Nothing fires. 2 pending. 8 rules on watch.", "ok")),
+        (Firing(0, 0, 0, None), 0, Headline("Nothing is firing. 8 rules evaluated.", "ok")),
+        (Firing(0, 0, 0, None), 2, Headline("Nothing is firing. 2 pending. 8 rules evaluated.", "ok")),
         (
             Firing(1, 0, 1, WORST),
             0,
-            Headline("1 alert fires. Nobody has it: CPU high on prod-db-01, for 3 m.", "warn"),
+            Headline("1 alert firing. Not acknowledged: CPU high on prod-db-01, for 3 m.", "warn"),
         ),
         (
             Firing(1, 1, 1, WORST),
             0,
             Headline(
-                "1 alert fires, and it is critical. Nobody has it: CPU high on prod-db-01, for 3 m.", "bad"
+                "1 alert firing, and it is critical. Not acknowledged: CPU high on prod-db-01, for 3 m.",
+                "bad",
             ),
         ),
         (
             Firing(4, 2, 3, WORST),
             1,
             Headline(
-                "4 alerts fire, 2 critical. Nobody has 3 of them, "
+                "4 alerts firing, 2 critical. 3 are not acknowledged, "
                 "the worst is CPU high on prod-db-01, for 3 m.",
                 "bad",
             ),
@@ -46,14 +47,14 @@ WORST = make_alert(save=False)
             Firing(4, 0, 4, WORST),
             0,
             Headline(
-                "4 alerts fire. Nobody has any of them, the worst is CPU high on prod-db-01, for 3 m.", "warn"
+                "4 alerts firing. None is acknowledged, the worst is CPU high on prod-db-01, for 3 m.", "warn"
             ),
         ),
-        (Firing(1, 0, 0, None), 0, Headline("1 alert fires. Somebody has it.", "warn")),
+        (Firing(1, 0, 0, None), 0, Headline("1 alert firing. It is acknowledged.", "warn")),
         (
             Firing(2, 1, 0, None),
             0,
-            Headline("2 alerts fire, 1 critical. Somebody has each of them.", "warn"),
+            Headline("2 alerts firing, 1 critical. All are acknowledged.", "warn"),
         ),
     ],
 )
@@ -89,10 +90,10 @@ def test_one_alert(changes: dict[str, Any], said: str) -> None:
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        ((0, 0, 0, 0), Headline("Nothing is watched: there is no rule.", "warn")),
-        ((8, 0, 0, 7), Headline("8 rules watch 7 metrics. None fires now.")),
-        ((1, 2, 1, 1), Headline("1 rule watches 1 metric; 2 disabled. 1 fires now.", "warn")),
-        ((3, 0, 2, 3), Headline("3 rules watch 3 metrics. 2 fire now.", "warn")),
+        ((0, 0, 0, 0), Headline("Nothing is evaluated: there is no rule.", "warn")),
+        ((8, 0, 0, 7), Headline("8 rules evaluate 7 metrics. None is firing.")),
+        ((1, 2, 1, 1), Headline("1 rule evaluates 1 metric; 2 disabled. 1 firing.", "warn")),
+        ((3, 0, 2, 3), Headline("3 rules evaluate 3 metrics. 2 firing.", "warn")),
     ],
 )
 def test_rules(counts: tuple[int, int, int, int], said: Headline) -> None:

@@ -13,7 +13,7 @@ from gdsconsole.pipelines import leases
 from gdsconsole.pipelines import services as pipelines
 from gdsconsole.pipelines.halts.store import StoredHalts
 from gdsconsole.pipelines.leases import Heartbeat, Holder, Lease
-from gdsconsole.pipelines.models import PipelineCopy
+from gdsconsole.pipelines.models import PipelineConsumer
 from tests.factories import by
 from topics import seed
 from topics.alerting.outbox import encode_event
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 ELSEWHERE = Holder("node-7", 4711, "another kernel", 1.0)
-State = PipelineCopy.State
+State = PipelineConsumer.State
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def lease() -> Lease:
 
 
 def beat(lease: Lease, seconds: float, *, waiting: dict[str, str] | None = None) -> None:
-    state = State.BACKOFF if waiting else State.RUNNING
+    state = State.RETRYING if waiting else State.RUNNING
     heartbeat = Heartbeat(state, "", ["gds.metrics.production-0"], {"waiting": waiting or {}})
     assert leases.renew(lease=lease, heartbeat=heartbeat, now=at(seconds))
 
@@ -90,7 +90,7 @@ def test_a_partition_that_only_waits_for_its_turn_is_no_outage(lease: Lease) -> 
     assert watch(1) == {}
 
 
-def test_a_copy_that_says_nothing_resolves_nothing(lease: Lease) -> None:
+def test_a_consumer_that_says_nothing_resolves_nothing(lease: Lease) -> None:
     for seconds in (0, 11):
         beat(lease, seconds, waiting={"gds.metrics.production-0": "database: locked"})
         watch(seconds)
@@ -100,15 +100,15 @@ def test_a_copy_that_says_nothing_resolves_nothing(lease: Lease) -> None:
     assert watch(gone + 14)["Pipeline waits"] == "firing"
 
 
-def test_a_copy_that_nobody_runs_fires_after_a_while(lease: Lease) -> None:
+def test_a_consumer_that_nobody_runs_fires_after_a_while(lease: Lease) -> None:
     beat(lease, 0)
-    pipelines.scale(name="alerting", copies=3, **by())
-    assert watch(1) == {"Pipeline copies missing": "pending"}
+    pipelines.scale(name="alerting", consumers=3, **by())
+    assert watch(1) == {"Pipeline consumers missing": "pending"}
     beat(lease, 30)
-    assert watch(32) == {"Pipeline copies missing": "firing"}
+    assert watch(32) == {"Pipeline consumers missing": "firing"}
     assert Alert.objects.get().last_value == 2
-    pipelines.scale(name="alerting", copies=1, **by())
-    assert watch(33) == {"Pipeline copies missing": "resolved"}
+    pipelines.scale(name="alerting", consumers=1, **by())
+    assert watch(33) == {"Pipeline consumers missing": "resolved"}
 
 
 def test_one_that_people_paused_is_as_they_want_it(lease: Lease) -> None:
@@ -125,7 +125,9 @@ def test_its_alert_leads_to_its_page(operator: Client, lease: Lease) -> None:
     assert "every group" in operator.get("/rules/?source=pipeline").content.decode()
 
 
-def test_halted_partitions_fire_with_their_names_and_the_others_copies_are_still_wanted(lease: Lease) -> None:
+def test_halted_partitions_fire_with_their_names_and_the_others_consumers_are_still_wanted(
+    lease: Lease,
+) -> None:
     beat(lease, 0)
     store = StoredHalts("gds-alerting")
     for number in (3, 7):
@@ -139,6 +141,6 @@ def test_halted_partitions_fire_with_their_names_and_the_others_copies_are_still
     assert event.reason in encode_event(event).decode()
     gone = leases.TTL.total_seconds() + 1
     watch(gone)
-    assert watch(gone + 32)["Pipeline copies missing"] == "firing"
+    assert watch(gone + 32)["Pipeline consumers missing"] == "firing"
     pipelines.resume(name="alerting", **by())
     assert watch(gone + 33)["Pipeline halted"] == "resolved"

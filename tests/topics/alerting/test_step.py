@@ -197,7 +197,7 @@ def test_silence_after_a_bad_sample_resolves_nothing(step: RulesStep, feed: Feed
     assert Alert.objects.get().state == "firing"
 
 
-def test_another_copys_observations_count_for_nothing_after_a_rebalance(
+def test_another_consumers_observations_count_for_nothing_after_a_rebalance(
     step: RulesStep, feed: Feed, rule: AlertRule, clock: Clock
 ) -> None:
     AlertRule.objects.filter(pk=rule.pk).update(keep_firing_for_s=30)
@@ -252,8 +252,10 @@ def test_a_batch_delivered_again_is_fenced_and_changes_nothing(step: RulesStep, 
     assert step.assigned([feed.partition])[feed.partition] == 2
 
 
-def test_a_fenced_copy_goes_on_where_the_other_left_off(step: RulesStep, feed: Feed, clock: Clock) -> None:
-    """A copy frozen with an old batch in hand, while another took over and fired the same alert."""
+def test_a_fenced_consumer_goes_on_where_the_other_left_off(
+    step: RulesStep, feed: Feed, clock: Clock
+) -> None:
+    """A consumer frozen with an old batch in hand, while another took over and fired the same alert."""
     frozen = RulesStep(group=GROUP, sender=EventSender(lambda: MemoryProducer()), clock=clock)  # type: ignore[arg-type,return-value]
     frozen.assigned([feed.partition])
     batch = feed.batch(make_sample(90, 0))
@@ -267,7 +269,7 @@ def test_a_fenced_copy_goes_on_where_the_other_left_off(step: RulesStep, feed: F
     assert Alert.objects.count() == 1
 
 
-def test_two_copies_with_one_series_in_two_partitions_open_one_alert(
+def test_two_consumers_with_one_series_in_two_partitions_open_one_alert(
     step: RulesStep, feed: Feed, clock: Clock
 ) -> None:
     """Without a key an instance's records are in every partition; only the constraint sees both."""
@@ -278,7 +280,7 @@ def test_two_copies_with_one_series_in_two_partitions_open_one_alert(
     assert other.handle(other_feed.batch(make_sample(92, 1))) is False
     assert Alert.objects.count() == 1
     assert events() == ["firing"]
-    # The other copy resolves it; the first one hears of that when it refreshes its own view.
+    # The other consumer resolves it; the first one hears of that when it refreshes its own view.
     assert other.handle(other_feed.batch(make_sample(10, 2)))
     feed.settle(True)
     send(step, feed, make_sample(93, 3))

@@ -37,8 +37,8 @@ class Handed:
         return [json.loads(record.value or b"")["value"] for _, record in self.sent]
 
 
-class Copy:
-    """An alerting copy; another one is the next process, with the same database."""
+class Consumer:
+    """An alerting consumer; another one is the next process, with the same database."""
 
     def __init__(self, committed: int | None = None, topic_id: str = "topic-id") -> None:
         self.onward = Handed()
@@ -75,9 +75,9 @@ def hot(number: int) -> Any:
 
 
 def test_an_event_goes_in_the_transaction_and_is_sent_when_its_offset_is_committed() -> None:
-    copy = Copy()
-    copy.handle(make_sample(40.0), hot(0), hot(1))
-    [(topic, record), _] = copy.onward.sent
+    consumer = Consumer()
+    consumer.handle(make_sample(40.0), hot(0), hot(1))
+    [(topic, record), _] = consumer.onward.sent
     event = AlertEvent.objects.earliest("pk")
     assert topic == "gds.alerts.production"
     assert record.headers == [
@@ -85,16 +85,16 @@ def test_an_event_goes_in_the_transaction_and_is_sent_when_its_offset_is_committ
         ("content-type", b"application/json"),
     ]
     assert (event.source_topic, event.source_partition, event.source_offset) == (TOPIC, 0, 1)
-    copy.commits(2)
+    consumer.commits(2)
     assert unpublished() == [82.0]
-    copy.commits(3)
+    consumer.commits(3)
     assert unpublished() == []
-    assert copy.producer.sent == []
+    assert consumer.producer.sent == []
 
 
-def test_after_a_crash_before_the_commit_the_next_copy_sends_them() -> None:
-    Copy().handle(hot(0), hot(1))
-    after = Copy(committed=1)
+def test_after_a_crash_before_the_commit_the_next_consumer_sends_them() -> None:
+    Consumer().handle(hot(0), hot(1))
+    after = Consumer(committed=1)
     assert after.onward.values == [82.0]
     after.events.settle(now=timezone.now())
     assert unpublished() == [82.0]
@@ -102,27 +102,27 @@ def test_after_a_crash_before_the_commit_the_next_copy_sends_them() -> None:
     assert unpublished() == []
 
 
-def test_after_a_crash_behind_the_commit_the_next_copy_only_marks_them() -> None:
-    Copy().handle(hot(0), hot(1))
-    after = Copy(committed=2)
+def test_after_a_crash_behind_the_commit_the_next_consumer_only_marks_them() -> None:
+    Consumer().handle(hot(0), hot(1))
+    after = Consumer(committed=2)
     assert after.onward.sent == []
     after.events.settle(now=timezone.now())
     assert unpublished() == []
 
 
 def test_what_an_aborted_transaction_held_is_sent_again_when_the_partition_is_placed() -> None:
-    copy = Copy()
-    copy.handle(hot(0))
-    copy.commits(1)
-    copy.handle(hot(1))
-    copy.onward.sent.clear()
-    copy.events.placed({copy.feed.partition: (1, 2)})
-    assert copy.onward.values == [82.0]
+    consumer = Consumer()
+    consumer.handle(hot(0))
+    consumer.commits(1)
+    consumer.handle(hot(1))
+    consumer.onward.sent.clear()
+    consumer.events.placed({consumer.feed.partition: (1, 2)})
+    assert consumer.onward.values == [82.0]
 
 
 def test_events_of_a_topic_that_was_made_again_are_left_to_the_sweep() -> None:
-    Copy().handle(hot(0), hot(1))
-    after = Copy(committed=None, topic_id="another")
+    Consumer().handle(hot(0), hot(1))
+    after = Consumer(committed=None, topic_id="another")
     assert after.onward.sent == []
     after.commits(50)
     assert unpublished() == [81.0, 82.0]
@@ -130,7 +130,7 @@ def test_events_of_a_topic_that_was_made_again_are_left_to_the_sweep() -> None:
 
 
 def test_the_sweep_leaves_them_to_their_pipeline_while_the_mode_is_on(settings: Any) -> None:
-    Copy().handle(hot(0))
+    Consumer().handle(hot(0))
     assert sweep_now() == 0
     settings.GDS_ALERT_EVENTS = "outbox"
     assert sweep_now() == 1
@@ -142,29 +142,29 @@ def sweep_now() -> int:
 
 
 def test_an_event_without_a_record_goes_by_the_outbox(django_user_model: Any) -> None:
-    copy = Copy()
-    copy.handle(hot(0))
+    consumer = Consumer()
+    consumer.handle(hot(0))
     alert = AlertEvent.objects.get().alert
     user = django_user_model.objects.create_user("operator")
     acknowledged = acknowledge_alert(alert=alert, actor=user, now=timezone.now())
     assert acknowledged.source_offset is None
     assert sweep_now() == 1
-    copy.events.send([acknowledged])
-    assert [json.loads(value)["state"] for _, value, _, _ in copy.producer.sent] == ["acknowledged"]
+    consumer.events.send([acknowledged])
+    assert [json.loads(value)["state"] for _, value, _, _ in consumer.producer.sent] == ["acknowledged"]
 
 
 def test_a_batch_whose_events_could_not_be_handed_on_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Were it to pass, its offsets would be committed without its events."""
-    copy = Copy()
+    consumer = Consumer()
 
     def locked() -> dict[str, str]:
         raise OperationalError("database is locked")
 
     monkeypatch.setattr(transactional_outbox, "alert_topics", locked)
     with pytest.raises(OperationalError):
-        copy.handle(hot(0))
+        consumer.handle(hot(0))
     monkeypatch.undo()
-    assert Copy(committed=0).onward.values == [81.0]
+    assert Consumer(committed=0).onward.values == [81.0]
 
 
 def test_by_the_outbox_no_event_has_a_source(settings: Any) -> None:

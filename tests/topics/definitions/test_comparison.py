@@ -51,7 +51,7 @@ def test_each_topic_is_told_once(declared: dict[str, TopicDefinition]) -> None:
     told = _told(
         _cluster(
             # Differs and fails a check: it is told as drift.
-            live_topic(declared[METRICS], copies=1),
+            live_topic(declared[METRICS], replicas=1),
             live_topic(declared[LOGS], config={"retention.ms": "86400000"}),
             live_topic(declared[ALERTS]),
         )

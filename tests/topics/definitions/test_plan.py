@@ -68,7 +68,7 @@ def test_one_broker_gets_what_it_can_hold_and_the_plan_says_so() -> None:
     assert plan.wanted[TOPIC] == layout(replication_factor=1, config={"min.insync.replicas": "1"})
     assert [str(made) for made in plan.adjustments] == [
         f"{TOPIC}: replication factor 1 of declared 3 (the cluster has 1 broker)",
-        f"{TOPIC}: min.insync.replicas 1 of declared 2 (the topic has 1 copy)",
+        f"{TOPIC}: min.insync.replicas 1 of declared 2 (the topic has 1 replica)",
     ]
 
 
@@ -87,11 +87,11 @@ def test_more_brokers_than_before_is_refused_not_reassigned() -> None:
     assert changes_of(layout(), there, brokers=3) == [(Kind.REFUSED, {"replication.factor": "3"})]
 
 
-def test_in_sync_replicas_never_exceed_the_copies_a_topic_has() -> None:
+def test_in_sync_replicas_never_exceed_the_replicas_a_topic_has() -> None:
     """Else applying would stop every acks=all write to it."""
     there = live(replication_factor=1, config={"min.insync.replicas": "1"})
     plan = make_plan(declared={TOPIC: layout()}, live={TOPIC: there}, brokers=3)
-    assert Adjustment(TOPIC, "min.insync.replicas", "2", "1", "the topic has 1 copy") in plan.adjustments
+    assert Adjustment(TOPIC, "min.insync.replicas", "2", "1", "the topic has 1 replica") in plan.adjustments
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,9 @@ class TestList:
         cluster_is: Callable[..., None],
     ) -> None:
         everything = [
-            live_topic(one, copies=1 if one.name == METRICS else 3, config=DRIFT if one.name == LOGS else {})
+            live_topic(
+                one, replicas=1 if one.name == METRICS else 3, config=DRIFT if one.name == LOGS else {}
+            )
             for one in declared.values()
             if one.name != "gds.metrics.dlq"
         ]
@@ -89,7 +91,7 @@ class TestList:
     def test_a_small_cluster_is_no_drift(
         self, operator: Client, declared: dict[str, TopicDefinition], cluster_is: Callable[..., None]
     ) -> None:
-        small = {"copies": 1, "config": {"min.insync.replicas": "1"}}
+        small = {"replicas": 1, "config": {"min.insync.replicas": "1"}}
         cluster_is(*(live_topic(one, **small) for one in declared.values()), brokers=1)
         response = operator.get("/topics/")
         assert {row["state"].state for row in response.context["rows"]} == {"in sync"}
@@ -158,7 +160,9 @@ class TestOne:
         assert fields["segment.bytes"]["drift"].verdict == "set on the cluster, not declared"
         assert fields["segment.bytes"]["declared"]["exact"] is None
         assert fields["cleanup.policy"]["drift"] is None
-        assert "14 partitions, 3 copies of each; 3 fields differ from what was declared." in text_of(response)
+        assert "14 partitions, 3 replicas of each; 3 fields differ from what was declared." in text_of(
+            response
+        )
 
     def test_partitions_skew_and_what_is_wrong_with_them(
         self,
@@ -175,8 +179,8 @@ class TestOne:
         assert partitions["total"] is None
         assert partitions["is_uneven"]
         page = text_of(response)
-        assert "12 partitions miss copies: a broker is down or slow." in page
-        assert "uneven: keys fall together" in page
+        assert "12 partitions miss replicas: a broker is down or slow." in page
+        assert "skewed: keys fall together" in page
 
     def test_a_partition_without_a_leader(
         self, operator: Client, declared: dict[str, TopicDefinition], cluster_is: Callable[..., None]
@@ -237,11 +241,11 @@ class TestOne:
         readers = {reader["group"]: reader for reader in response.context["readers"]}
         assert list(readers) == ["somebody/elses", "gds-alerting", "unread"]
         own = readers["gds-alerting"]
-        assert (own["partitions"], own["copies"], own["rate"], own["lag"]) == (3, 2, 20.0, 7)
+        assert (own["partitions"], own["consumers"], own["rate"], own["lag"]) == (3, 2, 20.0, 7)
         assert (readers["somebody/elses"]["rate"], readers["unread"]["lag"]) == (3.0, None)
         page = text_of(response)
         assert f'href="{reverse("lag:group", args=["somebody/elses"])}"' in page
-        assert "3 partitions, 2 copies" in page
+        assert "3 partitions, 2 consumers" in page
 
     def test_no_group_reads_it(
         self,
@@ -360,7 +364,7 @@ class TestRealCluster:
         assert (partitions["total"], partitions["skew"]) == (30, 1.0)
         assert response.context["trouble"] is None
         page = text_of(response)
-        assert "3 partitions, 3 copies of each, as declared" in page
+        assert "3 partitions, 3 replicas of each, as declared" in page
         assert "1 GiB" in page
         assert "runs as declared" in text_of(operator.get("/topics/"))
 

@@ -151,13 +151,13 @@ def test_a_record_without_a_time_was_sent_now(step: AnalyticsStep, feed: Feed) -
     assert rows() == [(START, 1, 1, 1, 1, 1)]
 
 
-def test_copies_that_meet_in_a_minute_lose_nothing() -> None:
-    """Without a key an instance's samples are in every partition, and each copy adds to the same rows."""
+def test_consumers_that_meet_in_a_minute_lose_nothing() -> None:
+    """Without a key an instance's samples are in every partition, and each consumer adds to the same rows."""
     rounds = 5
     failures: list[BaseException] = []
     names = [f"db-{n}" for n in range(20)]
 
-    def copy(number: int) -> None:
+    def consumer(number: int) -> None:
         try:
             step, feed = new_step(), Feed(number, group=GROUP)
             for turn in range(rounds):
@@ -170,7 +170,7 @@ def test_copies_that_meet_in_a_minute_lose_nothing() -> None:
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=copy, args=(number,)) for number in range(3)]
+    threads = [threading.Thread(target=consumer, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

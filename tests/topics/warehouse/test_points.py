@@ -99,7 +99,7 @@ def test_a_batch_delivered_again_is_fenced_and_changes_nothing(step: WarehouseSt
     assert step.assigned([feed.partition])[feed.partition] == 2
 
 
-def test_a_copy_that_was_replaced_writes_nothing(step: WarehouseStep, feed: Feed) -> None:
+def test_a_consumer_that_was_replaced_writes_nothing(step: WarehouseStep, feed: Feed) -> None:
     frozen = WarehouseStep(group=GROUP, clock=lambda: NOW)
     frozen.assigned([feed.partition])
     old = feed.batch(make_sample(1), make_sample(2))
@@ -241,7 +241,7 @@ def test_series_are_known_again_after_too_many(django_assert_num_queries: Any) -
     assert MetricSeries.objects.count() == 5
 
 
-def test_a_copy_that_starts_reads_all_series_at_once(django_assert_num_queries: Any) -> None:
+def test_a_consumer_that_starts_reads_all_series_at_once(django_assert_num_queries: Any) -> None:
     keys = [SeriesKey("postgresql", f"db-{n}", "cpu", "production", "") for n in range(50)]
     ids = SeriesIndex().ids(keys)
     started = SeriesIndex()
@@ -249,7 +249,7 @@ def test_a_copy_that_starts_reads_all_series_at_once(django_assert_num_queries: 
         assert started.ids(keys) == ids
 
 
-def test_two_copies_meet_the_same_new_series() -> None:
+def test_two_consumers_meet_the_same_new_series() -> None:
     key = SeriesKey("postgresql", "db-1", "cpu", "production", "")
     assert SeriesIndex().ids([key, key]) == SeriesIndex().ids([key, key])
     assert MetricSeries.objects.count() == 1

@@ -47,7 +47,7 @@ class AlertsMoved(Exception):
 
 
 class NotAcknowledgeable(Exception):
-    """The alert is not open, or someone has it already; the message says which."""
+    """The alert is not open, or is acknowledged already; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,15 +355,15 @@ def acknowledge_alert(
 
 
 def acknowledge_alerts(*, ids: Sequence[int], actor: User, now: datetime) -> int:
-    """Take every one of these alerts that is open and nobody's; returns how many that were."""
-    taken = 0
+    """Acknowledge those of these alerts that are open and not acknowledged; returns how many that were."""
+    acknowledged = 0
     for alert in Alert.objects.open().filter(pk__in=ids, acknowledged_at=None).select_related("rule"):
         try:
             acknowledge_alert(alert=alert, actor=actor, now=now)
         except NotAcknowledgeable:
             continue  # somebody was faster
-        taken += 1
-    return taken
+        acknowledged += 1
+    return acknowledged
 
 
 def resolve_series(*, source: str, labels: Mapping[str, str], reason: str, now: datetime) -> list[Alert]:

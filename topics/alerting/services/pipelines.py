@@ -6,47 +6,47 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from gdsconsole.pipelines import services as pipelines
-from gdsconsole.pipelines.models import PipelineCopy
-from gdsconsole.pipelines.services import CopyRow, PipelineRow
+from gdsconsole.pipelines.models import PipelineConsumer
+from gdsconsole.pipelines.services import ConsumerRow, PipelineRow
 from topics.alerting.services.alerts import Measurement, record_measurements
 from topics.models import Alert, Source
 
 HALTED = "pipeline_halted"
 WAITING = "pipeline_waiting_partitions"
-MISSING = "pipeline_missing_copies"
+MISSING = "pipeline_missing_consumers"
 
 
 def watch_pipelines(*, now: datetime) -> list[Alert]:
-    """Judge every pipeline as its copies' heartbeats have it; the alerts that changed."""
+    """Judge every pipeline as its consumers' heartbeats have it; the alerts that changed."""
     rows = pipelines.listing(now=now)
     return record_measurements([sample for row in rows for sample in measurements(row, now)], now=now)
 
 
 def measurements(row: PipelineRow, at: datetime) -> Iterator[Measurement]:
-    """What pipeline rules judge: what halted, partitions that back off, copies nobody runs. Pure.
+    """What pipeline rules judge: what halted, partitions that back off, consumers nobody runs. Pure.
 
     What halted is 1 for the pipeline as a whole, else how many of its partitions; the reason names them. Of a
     pipeline that people paused, or that halted as a whole, nothing waits and nothing is missing. What waits
-    is unknown while a copy that should run has not said so yet.
+    is unknown while a consumer that should run has not said so yet.
     """
     labels = {"pipeline": row["name"], "group": row["group"]}
-    copies = row["copies"][: row["wanted_copies"]] if row["is_wanted"] else []
+    consumers = row["consumers"][: row["wanted_consumers"]] if row["is_wanted"] else []
     standing = sum(not halt["decision"] for halt in row["halted"])
     is_halted = row["state"] == "halted"
-    waiting = [_waiting(copy) for copy in copies]
+    waiting = [_waiting(consumer) for consumer in consumers]
     values = {
         HALTED: float(is_halted and (standing or 1)),
         WAITING: None if None in waiting else float(sum(count or 0 for count in waiting)),
-        MISSING: float(sum(copy["pid"] is None for copy in copies)),
+        MISSING: float(sum(consumer["pid"] is None for consumer in consumers)),
     }
     for name, value in values.items():
         reason = row["reason"] if name == HALTED and is_halted else ""
         yield Measurement(Source.PIPELINE, name, labels, value, at, reason)
 
 
-def _waiting(copy: CopyRow) -> int | None:
-    told = copy["counters"].get("waiting")
-    if not isinstance(told, dict) or copy["state"] == PipelineCopy.State.STARTING:
+def _waiting(consumer: ConsumerRow) -> int | None:
+    told = consumer["counters"].get("waiting")
+    if not isinstance(told, dict) or consumer["state"] == PipelineConsumer.State.STARTING:
         return None
     # Without a reason a partition only waits for its turn.
     return sum(bool(why) for why in told.values())

@@ -1,4 +1,4 @@
-"""`manage.py alerts`: what fires, and who has it."""
+"""`manage.py alerts`: what is firing, and who acknowledged it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Command(TerminalCommand):
         listed.add_argument(
             "--state", choices=AlertState.values, help="only these; default all, resolved ones the newest 200"
         )
-        ack = actions.add("ack", "say that somebody has it")
+        ack = actions.add("ack", "acknowledge an alert")
         ack.add_argument("id", type=int, metavar="ID")
         ack.add_argument("--user", help="who (default: the only superuser)")
         ack.add_argument("--note", default="", help="what they do about it")

@@ -1,10 +1,10 @@
-"""One copy of the alerting pipeline and two, each a process of its own, over one stream.
+"""One consumer of the alerting pipeline and two, each a process of its own, over one stream.
 
-    .venv/bin/python bench/copies.py [--messages 1000000] [--rounds 3]
+    .venv/bin/python bench/consumers.py [--messages 1000000] [--rounds 3]
 
-The copies join their group while the topic is empty and keep their places as static members do, so that
-only reading is measured: from the first record of any copy to the last commit of the last. The broker works
-on the same cores: how much of them was free while one copy ran says how much a second can add.
+The consumers join their group while the topic is empty and keep their places as static members do, so that
+only reading is measured: from the first record of either to the last commit of the last. The broker runs
+on the same cores: how much of them was free while one consumer ran says how much a second can add.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from alerting import FEW, make_rules
 
 from gdsconsole.pipelines.models import Pipeline
 
-# Of the cores, what has to be free for a second copy to be of use.
+# Of the cores, what has to be free for a second consumer to be of use.
 NEEDED_CORES = 0.9
 
 
 class Child:
-    """A copy in a process of its own, in the same environment."""
+    """A consumer in a process of its own, in the same environment."""
 
     def __init__(self, group: str, slot: int, partitions: int) -> None:
-        words = [str(stage.ROOT / "bench" / "copy_child.py"), group, str(slot), str(partitions)]
+        words = [str(stage.ROOT / "bench" / "consumer_child.py"), group, str(slot), str(partitions)]
         self._process = subprocess.Popen(
             [sys.executable, *words],
             stdin=subprocess.PIPE,
@@ -42,7 +42,7 @@ class Child:
     def answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, "a copy died"
+        assert line, "a consumer died"
         told: dict[str, Any] = json.loads(line)
         return told
 
@@ -56,13 +56,13 @@ class Child:
         self._process.wait()
 
 
-def together(here: stage.Stage, copies: int, count: int, number: int) -> tuple[float, float]:
-    """Messages a second of so many copies, and how many cores were idle meanwhile."""
-    group = f"copies-{copies}-{number}"
+def together(here: stage.Stage, consumers: int, count: int, number: int) -> tuple[float, float]:
+    """Messages a second of so many consumers, and how many cores were idle meanwhile."""
+    group = f"consumers-{consumers}-{number}"
     here.fresh(stage.TOPIC)
-    Pipeline.objects.update_or_create(name="alerting", defaults={"group": group, "copies": copies})
-    share = stage.PARTITIONS // copies
-    children = [Child(group, slot, share) for slot in range(copies)]
+    Pipeline.objects.update_or_create(name="alerting", defaults={"group": group, "consumers": consumers})
+    share = stage.PARTITIONS // consumers
+    children = [Child(group, slot, share) for slot in range(consumers)]
     try:
         for child in children:
             child.answer()
@@ -84,9 +84,9 @@ def together(here: stage.Stage, copies: int, count: int, number: int) -> tuple[f
 
 
 def while_all_read(courses: Sequence[Sequence[tuple[float, int]]]) -> float:
-    """Records a second of all copies, from when the last of them began until the first of them ended."""
+    """Records a second of all consumers, from when the last of them began until the first of them ended."""
     began, ended = max(course[0][0] for course in courses), min(course[-1][0] for course in courses)
-    assert ended - began > 0.2, "the copies hardly read at the same time: give them more messages"
+    assert ended - began > 0.2, "the consumers hardly read at the same time: give them more messages"
     return sum(_count_at(course, ended) - _count_at(course, began) for course in courses) / (ended - began)
 
 
@@ -110,17 +110,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return rate
 
         rates = stage.alternate(
-            "copies",
+            "consumers",
             {"one": one, "two": lambda n: together(here, 2, given.messages, n)[0]},
             given.rounds,
         )
     idle = sorted(free)[len(free) // 2]
     stage.result(
-        "copies",
-        "two copies, of one",
+        "consumers",
+        "two consumers, of one",
         rates["two"] / rates["one"],
         at_least=1.5 if idle >= NEEDED_CORES else None,
-        note=f"{idle:.1f} cores were idle beside one copy, of {os.cpu_count()}",
+        note=f"{idle:.1f} cores were idle beside one consumer, of {os.cpu_count()}",
         messages=given.messages,
     )
 

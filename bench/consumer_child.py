@@ -1,6 +1,6 @@
-"""One copy of the alerting pipeline, as `manage.py pipelines run` runs it: lease, heartbeat and all.
+"""One consumer of the alerting pipeline, as `manage.py pipelines run` runs it: lease, heartbeat and all.
 
-    python bench/copy_child.py GROUP SLOT PARTITIONS
+    python bench/consumer_child.py GROUP SLOT PARTITIONS
 
 As a process of its own it joins the group, says when it holds its share, and at the next line on standard
 input leaves its place to its next start, as a static member does. Then each line `read N` makes it start and
@@ -22,20 +22,20 @@ from typing import Any
 import stage  # before anything of Django's
 
 from gdsconsole.assembly import pipeline_catalog
-from gdsconsole.assembly.run_consumer import run_copy
+from gdsconsole.assembly.run_consumer import run_consumer
 from gdsconsole.kafka.step import Batch
 from gdsconsole.pipelines.models import Pipeline
 from topics.alerting.step import RulesStep
 
 NAME = "alerting"
-# What a copy may take until its first record.
+# What a consumer may take until its first record.
 START_S = 30.0
 EVERY_S = 0.02
 
 
 @dataclass(slots=True)
 class Reading:
-    """What a copy did: when its first batch came, its last was handled, and its last commit acknowledged."""
+    """What a consumer did: when its first batch came, its last was handled, its last commit acknowledged."""
 
     count: int = 0
     began: float = 0.0
@@ -79,7 +79,7 @@ def read(
     on_stored: Callable[[Batch[Any]], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Reading:
-    """Run a copy until it has read `count` records, or nothing came for `idle_s`, or `stop` says so."""
+    """Run a consumer until it has read `count` records, or nothing came for `idle_s`, or `stop` says so."""
     reading = Reading()
     step = lambda: CountingStep(reading, on_stored, group=group)  # noqa: E731
     pipeline_catalog.CATALOG = {NAME: replace(pipeline_catalog.ALERTING, group=group, step=step)}
@@ -91,7 +91,7 @@ def read(
         idle = time.time() - (reading.last or started + START_S) > idle_s
         return "enough" if reading.count >= count or idle or stop() else ""
 
-    loop = run_copy(NAME, slot, stop=ended)
+    loop = run_consumer(NAME, slot, stop=ended)
     assert loop is not None, f"slot {slot} is held"
     reading.ended = max(reading.last, loop.pipeline.snapshot().last_commit_at or 0.0)
     return reading
