@@ -25,9 +25,9 @@ import stage  # before anything of Django's
 from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.kafka.clients import new_producer
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.consuming.static_member import open_member
-from gdsconsole.kafka.forwarding.delivery import AfterDelivery, Onward
+from gdsconsole.kafka.forwarding.delivery import AfterDelivery, Forwarding
 from gdsconsole.kafka.forwarding.forward_step import ForwardStep
 from gdsconsole.kafka.forwarding.transactional import in_transactions
 from gdsconsole.pipelines.halts.store import StoredHalts
@@ -63,14 +63,14 @@ def forwards(
     client: ClientSettings, target: str, group: str, count: int, *, mode: str, reserialise: bool = False
 ) -> float:
     """Messages read a second, from the end of the first batch to the last commit: a start is left out."""
-    onward: Onward = (
+    onward: Forwarding = (
         in_transactions(client, group=group, slot=0)
         if mode == "transactions"
         else AfterDelivery(new_producer(client, client_id=group))
     )
     book = rules()
     kind = ReserialisingStep if reserialise else ForwardStep[Metric]
-    pipeline = Pipeline(
+    pipeline = ConsumerRuntime(
         group=group,
         open_source=lambda hooks: open_member(client, group=group, slot=0, hooks=hooks),
         decoder=pipeline_catalog.ALERTING.decoder(),

@@ -17,7 +17,7 @@ import redis
 
 from gdsconsole.devstack import ports
 from gdsconsole.devstack.redis_server import RedisServer
-from gdsconsole.kafka.consuming.idempotent import Claim, IdempotentProcessor, Place, key_of
+from gdsconsole.kafka.consuming.idempotent import ClaimState, IdempotentProcessor, Place, key_of
 
 BATCH = 500
 FEWER = 10  # one by one takes a twentieth of the rest, and is measured on a tenth
@@ -48,7 +48,7 @@ def measure(client: redis.Redis, count: int, rounds: int) -> None:
     least = client.register_script(_LEAST)
 
     def claim(batch: Sequence[str]) -> None:
-        assert guard.claim(batch) == [Claim.CLAIMED] * len(batch)
+        assert guard.claim(batch) == [ClaimState.CLAIMED] * len(batch)
 
     def claim_and_finish(batch: Sequence[str]) -> None:
         claim(batch)

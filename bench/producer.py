@@ -21,7 +21,7 @@ import stage  # before anything of Django's
 
 from gdsconsole.kafka.clients import new_producer
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.producing.sender import OutgoingRecord, Sender
+from gdsconsole.kafka.producing.sender import OutgoingRecord, RecordSender
 
 BATCH = 1_000
 FEW = 5_000
@@ -58,7 +58,7 @@ def bare(client: ClientSettings, topic: str, pairs: list[Pair], profile: Any = "
 
 
 def console(client: ClientSettings, topic: str, pairs: list[Pair], profile: Any = "console") -> float:
-    sender = Sender(new_producer(client, profile=profile), topic)
+    sender = RecordSender(new_producer(client, profile=profile), topic)
     began = time.perf_counter()
     for at in range(0, len(pairs), BATCH):
         sender.send_batch([{"value": value, "key": key} for key, value in pairs[at : at + BATCH]])
@@ -67,7 +67,7 @@ def console(client: ClientSettings, topic: str, pairs: list[Pair], profile: Any 
 
 
 def with_headers(client: ClientSettings, topic: str, pairs: list[Pair]) -> float:
-    sender = Sender(new_producer(client), topic)
+    sender = RecordSender(new_producer(client), topic)
     began = time.perf_counter()
     for at in range(0, len(pairs), BATCH):
         sender.send([OutgoingRecord(value, key, HEADERS) for key, value in pairs[at : at + BATCH]])

@@ -11,7 +11,7 @@ REPLAY_LIMIT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class LetterFacts:
     """What is known of one letter when the decision is made.
 
     `last_actor`, `last_at` and `last_target` tell of its newest replay or of its discarding.
@@ -25,7 +25,7 @@ class Facts:
     last_target: str | None = None
 
 
-def why_not_replay(facts: Facts, *, over_limit: bool = False) -> str | None:
+def why_not_replay(facts: LetterFacts, *, over_limit: bool = False) -> str | None:
     """None if it may be replayed."""
     closed = _why_closed(facts)
     if closed is not None:
@@ -40,12 +40,12 @@ def why_not_replay(facts: Facts, *, over_limit: bool = False) -> str | None:
     return None
 
 
-def why_not_discard(facts: Facts) -> str | None:
+def why_not_discard(facts: LetterFacts) -> str | None:
     """None if it may be discarded."""
     return _why_closed(facts)
 
 
-def _why_closed(facts: Facts) -> str | None:
+def _why_closed(facts: LetterFacts) -> str | None:
     if facts.state in OPEN_STATES:
         return None
     by = f" by {facts.last_actor}" if facts.last_actor else ""

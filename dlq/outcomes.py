@@ -27,7 +27,7 @@ from dlq.models import (
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ReplayProduced:
     """A replay that is in its topic for good, and where."""
 
     replay_id: uuid.UUID
@@ -36,7 +36,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Unwritten:
+class ReplayRejected:
     """A replay that will not be written, and why."""
 
     replay_id: uuid.UUID
@@ -44,7 +44,7 @@ class Unwritten:
 
 
 @transaction.atomic
-def record_written(outcomes: Sequence[Written], *, now: datetime) -> int:
+def record_written(outcomes: Sequence[ReplayProduced], *, now: datetime) -> int:
     """Settle these replays as replayed; returns how many were not settled before."""
     found = {outcome.replay_id: outcome for outcome in outcomes}
     # A failed item is settled too: if Kafka has the record, the judgement that it hasn't was stale.
@@ -77,7 +77,7 @@ def record_written(outcomes: Sequence[Written], *, now: datetime) -> int:
 
 
 @transaction.atomic
-def record_unwritten(outcomes: Sequence[Unwritten], *, now: datetime) -> int:
+def record_unwritten(outcomes: Sequence[ReplayRejected], *, now: datetime) -> int:
     """Settle these replays as failed; returns how many were not settled before."""
     found = {outcome.replay_id: outcome for outcome in outcomes}
     items = [item for item in _locked(found) if item.state == ReplayItemState.QUEUED]
@@ -108,7 +108,7 @@ def record_return(item: ReplayItem, failure: DeadLetter, *, now: datetime) -> bo
     if failure.partition is None or failure.offset is None:
         raise ValueError("a record without coordinates is nobody's replay")
     # That it failed again proves that it was written; the replayer may not have said so yet.
-    record_written([Written(item.replay_id, failure.partition, failure.offset)], now=now)
+    record_written([ReplayProduced(item.replay_id, failure.partition, failure.offset)], now=now)
     known = DeadLetterEvent.objects.filter(
         dead_letter_id=item.dead_letter_id, replay_id=item.replay_id, action=DeadLetterAction.FAILED_AGAIN
     )

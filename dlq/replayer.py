@@ -27,11 +27,11 @@ from django.db.models.functions import Coalesce
 from dlq import leases
 from dlq.live_summary import publish_summary
 from dlq.models import ReplayItem, ReplayItemState, ReplayRun, ReplayRunState
-from dlq.outcomes import Unwritten, Written, record_unwritten, record_written
+from dlq.outcomes import ReplayProduced, ReplayRejected, record_unwritten, record_written
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letters import replay_ledger
 from gdsconsole.kafka.dead_letters.envelope import DecodedDeadLetter, ReplayMark, replay_headers
-from gdsconsole.kafka.dead_letters.replay_ledger import Landed, LedgerPosition
+from gdsconsole.kafka.dead_letters.replay_ledger import LedgerPosition, ProducedReplay
 from gdsconsole.kafka.dead_letters.replay_writer import (
     Outgoing,
     RecordRejected,
@@ -50,13 +50,13 @@ CHUNK_BYTES = 8 * 2**20
 LEASE_S = 45.0
 
 
-class Kafka(Protocol):
+class ReplayKafka(Protocol):
     """What the replayer needs of the cluster; `ClusterKafka` is the real one."""
 
     def take_over(self) -> LedgerPosition: ...
-    def ledger(self, start: int) -> dict[str, Landed]: ...
+    def ledger(self, start: int) -> dict[str, ProducedReplay]: ...
     def partition_counts(self, topics: Collection[str]) -> dict[str, int]: ...
-    def write(self, records: Sequence[Outgoing]) -> list[Landed]: ...
+    def write(self, records: Sequence[Outgoing]) -> list[ProducedReplay]: ...
 
 
 class ClusterKafka:
@@ -76,20 +76,20 @@ class ClusterKafka:
         self._writer.take_over()
         return replay_ledger.position(self._client, self._ledger_topic)
 
-    def ledger(self, start: int) -> dict[str, Landed]:
+    def ledger(self, start: int) -> dict[str, ProducedReplay]:
         return replay_ledger.read(self._client, self._ledger_topic, start=start)
 
     def partition_counts(self, topics: Collection[str]) -> dict[str, int]:
         return partition_counts(self._client, topics)
 
-    def write(self, records: Sequence[Outgoing]) -> list[Landed]:
+    def write(self, records: Sequence[Outgoing]) -> list[ProducedReplay]:
         if self._writer is None:
             raise FencedError("nothing may be written before taking over")
         return self._writer.write(records)
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class ReplayerLease:
     """The lease under which the replayer works."""
 
     transactional_id: str
@@ -103,7 +103,11 @@ class Replayer:
     """One incarnation: `recover()` once, then `step()` until it returns False."""
 
     def __init__(
-        self, kafka: Kafka, holding: Holding, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        kafka: ReplayKafka,
+        holding: ReplayerLease,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._kafka = kafka
         self._holding = holding
@@ -127,7 +131,9 @@ class Replayer:
             settled += record_written([_written(lines[key]) for key in known], now=self._clock())
         unknown = list(attempted.exclude(readable))
         if unknown:
-            settled += self._settle_unwritten([Unwritten(item.replay_id, _lost(item)) for item in unknown])
+            settled += self._settle_unwritten(
+                [ReplayRejected(item.replay_id, _lost(item)) for item in unknown]
+            )
         publish_summary()
         return settled
 
@@ -142,7 +148,7 @@ class Replayer:
         partitions = self._kafka.partition_counts({item.target_topic for item in items})
         missing = [item for item in items if item.target_topic not in partitions]
         if missing:
-            self._settle_unwritten([Unwritten(item.replay_id, _missing(item)) for item in missing])
+            self._settle_unwritten([ReplayRejected(item.replay_id, _missing(item)) for item in missing])
         sendable = [item for item in items if item.target_topic in partitions]
         if sendable:
             self._send(sendable, partitions, self._ledger)
@@ -157,7 +163,7 @@ class Replayer:
             landed = self._kafka.write([_outgoing(item, partitions[item.target_topic]) for item in items])
         except RecordRejected as rejected:
             if len(items) == 1:
-                self._settle_unwritten([Unwritten(items[0].replay_id, rejected.reason)])
+                self._settle_unwritten([ReplayRejected(items[0].replay_id, rejected.reason)])
             self._alone |= {item.pk for item in items}
             self.recover()
         else:
@@ -193,7 +199,7 @@ class Replayer:
             pk__in={item.run_id for item in items}, state__in=(ReplayRunState.QUEUED, ReplayRunState.RUNNING)
         ).update(state=ReplayRunState.RUNNING, started_at=Coalesce("started_at", now), waiting_for="")
 
-    def _settle_unwritten(self, outcomes: Sequence[Unwritten]) -> int:
+    def _settle_unwritten(self, outcomes: Sequence[ReplayRejected]) -> int:
         """Under the lease's lock: a judgement by a process that has been replaced must not count."""
         with transaction.atomic():
             self._holding.renew(self._clock())
@@ -215,7 +221,7 @@ def replay_waiting(client: ClientSettings, *, budget_s: float = 120.0) -> bool:
             return False
         try:
             kafka = ClusterKafka(client, transactional_id=transactional_id, ledger_topic=ledger_topic)
-            replayer = Replayer(kafka, Holding(transactional_id, token))
+            replayer = Replayer(kafka, ReplayerLease(transactional_id, token))
             replayer.recover()
             while replayer.step():
                 if time.monotonic() >= ends:
@@ -274,8 +280,8 @@ def _bytes(value: bytes | memoryview | None) -> bytes | None:
     return None if value is None else bytes(value)
 
 
-def _written(line: Landed) -> Written:
-    return Written(uuid.UUID(line.replay_id), line.partition, line.offset)
+def _written(line: ProducedReplay) -> ReplayProduced:
+    return ReplayProduced(uuid.UUID(line.replay_id), line.partition, line.offset)
 
 
 def _missing(item: ReplayItem) -> str:

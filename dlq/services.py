@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
-from dlq.decisions import Facts, why_not_discard, why_not_replay
+from dlq.decisions import LetterFacts, why_not_discard, why_not_replay
 from dlq.live_summary import publish_summary
 from dlq.models import (
     OPEN_STATES,
@@ -67,7 +67,7 @@ class StartedReplay:
 
 
 @dataclass(frozen=True, slots=True)
-class Discarded:
+class DiscardResult:
     ids: tuple[int, ...]
     refusals: tuple[Refusal, ...]
 
@@ -143,7 +143,7 @@ def start_replay(
 
 
 @transaction.atomic
-def discard(*, ids: Sequence[int], actor: str, reason: str, now: datetime) -> Discarded:
+def discard(*, ids: Sequence[int], actor: str, reason: str, now: datetime) -> DiscardResult:
     """Put these letters away for good, with a reason.
 
     Raises `ValueError` without one, `NothingDone` when none of them may be discarded.
@@ -181,7 +181,7 @@ def discard(*, ids: Sequence[int], actor: str, reason: str, now: datetime) -> Di
         target_url=f"/dlq/{first}/" if len(accepted) == 1 else "/dlq/?state=discarded",
         reason=reason,
     )
-    return Discarded(ids=tuple(letter.pk for letter in accepted), refusals=tuple(refusals))
+    return DiscardResult(ids=tuple(letter.pk for letter in accepted), refusals=tuple(refusals))
 
 
 def replay_refusal(letter: DeadLetter) -> str | None:
@@ -274,9 +274,9 @@ def _newest_decisions(letters: Iterable[DeadLetter]) -> dict[int, DeadLetterEven
     return newest
 
 
-def _facts(letter: DeadLetter, newest: dict[int, DeadLetterEvent]) -> Facts:
+def _facts(letter: DeadLetter, newest: dict[int, DeadLetterEvent]) -> LetterFacts:
     event = newest.get(letter.pk)
-    return Facts(
+    return LetterFacts(
         state=letter.state,
         topic=letter.topic,
         replay_count=letter.replay_count,

@@ -12,7 +12,7 @@ POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Waited:
+class RunProgress:
     """`is_settled`, or why not in one line."""
 
     run: ReplayRun
@@ -27,7 +27,7 @@ def wait_for(
     timeout_s: float,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> Waited:
+) -> RunProgress:
     """Return once the run is finished, or no worker took it up in `pickup_s`, or `timeout_s` is over.
 
     A run that isn't settled isn't lost: a worker takes it up whenever there is one.
@@ -36,12 +36,12 @@ def wait_for(
     while True:
         run.refresh_from_db()
         if run.state == ReplayRunState.FINISHED:
-            return Waited(run, is_settled=True)
+            return RunProgress(run, is_settled=True)
         waited = clock() - began
         if run.started_at is None and not run.waiting_for and waited >= min(pickup_s, timeout_s):
-            return Waited(run, is_settled=False, problem=_no_worker(run, waited))
+            return RunProgress(run, is_settled=False, problem=_no_worker(run, waited))
         if waited >= timeout_s:
-            return Waited(run, is_settled=False, problem=_late(run, waited))
+            return RunProgress(run, is_settled=False, problem=_late(run, waited))
         sleep(POLL_S)
 
 

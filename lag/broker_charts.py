@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lag.charts import Combine, Span, average, columns, highest
+from lag.charts import Combine, TimeRange, average, columns, highest
 from lag.headlines import P99_LIMIT_MS
 from lag.models import BrokerSample
 from lag.rows import FigureName
@@ -15,7 +15,7 @@ from lag.selectors import BROKERS_FINE_S
 _MOST_BROKERS = 8
 
 
-def broker_charts(samples: Sequence[BrokerSample], *, span: Span, now: float) -> dict[str, Any]:
+def broker_charts(samples: Sequence[BrokerSample], *, span: TimeRange, now: float) -> dict[str, Any]:
     """Throughput and request times of each broker; p99 are in seconds."""
     ids = sorted({figures["id"] for sample in samples for figures in sample.brokers})
     charted = ids[:_MOST_BROKERS]

@@ -49,7 +49,7 @@ class ClusterReading:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class PreviousSample:
     """The sample before: what rates are the difference to, and where brokers were that are gone."""
 
     at: float
@@ -60,7 +60,7 @@ def read_brokers(
     settings: ClientSettings,
     metrics_urls: Sequence[str],
     *,
-    before: Before | None,
+    before: PreviousSample | None,
     clock: Callable[[], float] = time.time,
 ) -> ClusterReading:
     """Read the cluster and scrape its brokers. Raises `KafkaUnavailable` when none answered."""
@@ -169,7 +169,7 @@ def offline_of(known: Sequence[BrokerFigures]) -> int | None:
     return len(at_addresses) - len(connectable(at_addresses))
 
 
-def _address(broker: int, cluster: Cluster, before: Before | None) -> str | None:
+def _address(broker: int, cluster: Cluster, before: PreviousSample | None) -> str | None:
     listed = {one.broker_id: one.address for one in cluster.brokers}
     if broker in listed:
         return listed[broker]

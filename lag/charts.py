@@ -23,7 +23,7 @@ class WrongSpan(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeRange:
     """A time range: how long, how many seconds one point stands for, how often a page reads it anew."""
 
     value: str
@@ -34,16 +34,16 @@ class Span:
 
 
 SPANS = (
-    Span("15m", "15 min", 900, 5, 5),
-    Span("1h", "1 hour", 3_600, 10, 10),
-    Span("6h", "6 hours", 21_600, 60, 30),
-    Span("24h", "24 hours", 86_400, 240, 60),
+    TimeRange("15m", "15 min", 900, 5, 5),
+    TimeRange("1h", "1 hour", 3_600, 10, 10),
+    TimeRange("6h", "6 hours", 21_600, 60, 30),
+    TimeRange("24h", "24 hours", 86_400, 240, 60),
 )
 # What sparklines show.
 TREND_SPAN = SPANS[0]
 
 
-def span_of(text: str) -> Span:
+def span_of(text: str) -> TimeRange:
     """The range that a page's `range` parameter names. Raises `WrongSpan`."""
     for span in SPANS:
         if span.value == (text or DEFAULT_SPAN):
@@ -64,7 +64,7 @@ def average(values: Sequence[float]) -> float:
 
 
 def columns(
-    rows: Iterable[Row], combine: Sequence[Combine], *, span: Span, now: float, fine_s: float
+    rows: Iterable[Row], combine: Sequence[Combine], *, span: TimeRange, now: float, fine_s: float
 ) -> tuple[list[float], list[list[float | None]]]:
     """Times and a list of values for each column, one point a step; rows come oldest first.
 

@@ -51,7 +51,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionVerdict:
+class PartitionStatus:
     status: Status
     reason: str
     age_s: float | None
@@ -62,12 +62,12 @@ class PartitionVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupVerdict:
+class GroupStatus:
     """`partitions` are in the order of the reading's. Sums are over the known; None: none is known."""
 
     status: Status
     reason: str
-    partitions: tuple[PartitionVerdict, ...]
+    partitions: tuple[PartitionStatus, ...]
     total_lag: int | None
     unknown_partitions: int | None  # None: it isn't known which partitions there are
     lost: int | None
@@ -79,7 +79,7 @@ class GroupVerdict:
 
 def judge_group(
     reading: GroupReading, history: Mapping[PartitionKey, Sequence[Point]], *, at: float
-) -> GroupVerdict:
+) -> GroupStatus:
     """The verdict at `at`; `history` holds each partition's earlier points, oldest first."""
     if reading.error is not None:
         return unread(reading.error)
@@ -95,7 +95,7 @@ def judge_group(
     behind = [verdict for verdict in verdicts if verdict.status in _BEHIND or verdict.eta_s is not None]
     etas = [verdict.eta_s for verdict in behind if verdict.eta_s is not None]
     status, reason = _worst(reading, verdicts)
-    return GroupVerdict(
+    return GroupStatus(
         status=status,
         reason=reason,
         partitions=verdicts,
@@ -109,20 +109,20 @@ def judge_group(
     )
 
 
-def unread(reason: str) -> GroupVerdict:
+def unread(reason: str) -> GroupStatus:
     """The verdict on a group of which nothing could be read."""
-    return GroupVerdict(Status.UNKNOWN, reason, (), None, None, None, None, None, None, None)
+    return GroupStatus(Status.UNKNOWN, reason, (), None, None, None, None, None, None, None)
 
 
 def judge_partition(
     part: PartitionReading, earlier: Sequence[Point], members: int | None, *, at: float
-) -> PartitionVerdict:
+) -> PartitionStatus:
     """The first verdict that holds, as the module says; `members` of the group, None if not known."""
     if part.lag is None or part.committed is None or part.end is None:
         # A partition that holds nothing is read to its end without a commit.
         is_read = part.lag == 0
         empty = Status.EMPTY if members == 0 else Status.OK
-        return PartitionVerdict(
+        return PartitionStatus(
             empty if is_read else Status.UNKNOWN, part.reason, part.age_s, part.method, None, None
         )
     now = Point(at, part.committed, part.end, part.lag)
@@ -131,7 +131,7 @@ def judge_partition(
     age_s, method = part.age_s, part.method
     if age_s is None and (passed := _interpolated(points)) is not None:
         age_s, method = at - passed, Method.INTERPOLATED
-    return PartitionVerdict(
+    return PartitionStatus(
         status=status,
         reason="; ".join(filter(None, (reason, part.reason))),
         age_s=age_s,
@@ -235,7 +235,7 @@ def _slope(values: Sequence[tuple[float, int]]) -> float:
 _BEHIND = frozenset({Status.SLOW, Status.STALLED, Status.STOPPED, Status.REWOUND})
 
 
-def _worst(reading: GroupReading, verdicts: Sequence[PartitionVerdict]) -> tuple[Status, str]:
+def _worst(reading: GroupReading, verdicts: Sequence[PartitionStatus]) -> tuple[Status, str]:
     pairs = list(zip(reading.partitions, verdicts, strict=True))
     statuses = {verdict.status for verdict in verdicts}
     if Status.OK in statuses:
@@ -251,13 +251,13 @@ def _worst(reading: GroupReading, verdicts: Sequence[PartitionVerdict]) -> tuple
     return status, f"{said} (and {others} more like it)" if others and status is not Status.OK else said
 
 
-def _without_partitions(reading: GroupReading) -> GroupVerdict:
+def _without_partitions(reading: GroupReading) -> GroupStatus:
     if reading.members is None:
         return unread("the group has no commits, and its members couldn't be read")
     if reading.members:
         return unread("the group has members, and neither commits nor partitions yet")
     # Nobody reads, nothing was committed: there is nothing that it could be behind with.
-    return GroupVerdict(
+    return GroupStatus(
         Status.EMPTY, "the group has neither members nor commits", (), 0, 0, 0, None, None, None, None
     )
 

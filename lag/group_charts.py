@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from gdsconsole.text.names import shown
-from lag.charts import GAP_S, Row, Span, average, columns, highest
+from lag.charts import GAP_S, Row, TimeRange, average, columns, highest
 from lag.models import Status
-from lag.selectors import GROUPS_FINE_S, Limit
+from lag.selectors import GROUPS_FINE_S, LagLimit
 
 _EVENT_TONES = {Status.STALLED: "bad", Status.STOPPED: "bad", Status.SLOW: "warn", Status.REWOUND: "warn"}
 _MOST_EVENTS = 12
@@ -21,7 +21,7 @@ def group_charts(
     statuses: Sequence[tuple[float, str]],
     *,
     limit: float | None,
-    span: Span,
+    span: TimeRange,
     now: float,
 ) -> dict[str, Any]:
     """Lag, seconds behind, and rates of a group; rows are (time, [lag, age, consumed, produced])."""
@@ -57,7 +57,7 @@ def with_values(found: Mapping[str, Sequence[Row]]) -> list[str]:
 
 
 def worst_chart(
-    found: Mapping[str, Sequence[Row]], limits: Mapping[str, Limit], *, span: Span, now: float
+    found: Mapping[str, Sequence[Row]], limits: Mapping[str, LagLimit], *, span: TimeRange, now: float
 ) -> dict[str, Any] | None:
     """The lag of several groups, with the lowest of their limits; None where there is no group."""
     if not found:

@@ -51,7 +51,7 @@ class TopicEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class GroupsSnapshot:
     at: float  # epoch seconds, when the ends were read
     cluster_id: str
     groups: tuple[GroupReading, ...]

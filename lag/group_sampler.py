@@ -32,8 +32,8 @@ from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.text.names import bounded
 from lag.group_readings import (
     GroupReading,
+    GroupsSnapshot,
     PartitionReading,
-    Snapshot,
     TopicEnd,
     aged,
     measure,
@@ -62,7 +62,7 @@ def take_snapshot(
     wanted: Callable[[str], bool] = lambda group: True,
     rated_topics: Collection[str] | None = None,
     clock: Callable[[], float] = time.time,
-) -> Snapshot:
+) -> GroupsSnapshot:
     """Read every wanted group and the ends of the topics they read; where `rated_topics` are given, the
     ends of those and of others too.
 
@@ -87,7 +87,7 @@ def take_snapshot(
     ranges |= {part: LogRange(None, None, None, unread[part[0]]) for part in needed if part[0] in unread}
     ids |= dict.fromkeys(unread, UNREAD_ID)
     groups = [_group_reading(group, read[group.group], parts[group.group], ranges, ids) for group in listed]
-    return Snapshot(
+    return GroupsSnapshot(
         at=at,
         cluster_id=cluster.cluster_id,
         groups=tuple(_with_ages(groups, ranges, times, at)),

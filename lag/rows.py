@@ -13,7 +13,7 @@ from gdsconsole.text.formats import byte_size
 from lag.charts import highest, lowest, trend
 from lag.headlines import P99_LIMIT_MS, CatchUp, catch_up, catch_up_of, is_idle, is_slow_now, slowest
 from lag.models import BrokerFigures, BrokerSample, GroupSample, Method, PartitionSample, Status
-from lag.selectors import BROKERS_FINE_S, Limit
+from lag.selectors import BROKERS_FINE_S, LagLimit
 
 FigureName = Literal[
     "bytes_in_per_s", "bytes_out_per_s", "messages_in_per_s", "produce_p99_ms", "fetch_p99_ms"
@@ -32,7 +32,7 @@ _RANKS = {status: rank for rank, status in enumerate(Status.values)}
 
 
 @dataclass(frozen=True, slots=True)
-class HowOld:
+class TimeLag:
     """Seconds behind, and how they were found: in a word or two, and in a sentence."""
 
     age_s: float | None
@@ -47,9 +47,9 @@ class GroupRow:
     href: str
     live: str  # address of its live values, without the field
     tone: str
-    limit: Limit | None
+    limit: LagLimit | None
     catch_up: CatchUp
-    old: HowOld
+    old: TimeLag
     partitions: int | None
     trend: Sequence[float | None]
     last_known: float | None  # lag, where it isn't known now
@@ -63,7 +63,7 @@ class PartitionRow:
     topic_href: str  # empty for a topic without a page
     tone: str
     catch_up: CatchUp
-    old: HowOld
+    old: TimeLag
     share: float | None  # of the group's largest lag
 
 
@@ -99,7 +99,7 @@ def group_row(
     *,
     partitions: Sequence[PartitionSample] | None,
     trend: Sequence[float | None] = (),
-    limit: Limit | None = None,
+    limit: LagLimit | None = None,
     pipeline: str = "",
     last_known: float | None = None,
 ) -> GroupRow:
@@ -126,7 +126,7 @@ def group_row(
     )
 
 
-def oldest(sample: GroupSample, partitions: Sequence[PartitionSample]) -> HowOld:
+def oldest(sample: GroupSample, partitions: Sequence[PartitionSample]) -> TimeLag:
     """The group's seconds behind, with the method of the partition they come from."""
     aged = [part for part in partitions if part["age_s"] is not None]
     method = max(aged, key=lambda part: part["age_s"] or 0.0)["method"] if aged else None
@@ -274,10 +274,10 @@ def group_href(group: str) -> str:
     return reverse("lag:group", args=[group])
 
 
-def _how_old(age_s: float | None, method: str | None) -> HowOld:
+def _how_old(age_s: float | None, method: str | None) -> TimeLag:
     if age_s is None or method is None:
-        return HowOld(age_s, "", "")
-    return HowOld(age_s, _METHODS[Method(method)], str(Method(method).label))
+        return TimeLag(age_s, "", "")
+    return TimeLag(age_s, _METHODS[Method(method)], str(Method(method).label))
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -40,7 +40,7 @@ def next_seen(before: SeenCommit | None, now: SeenCommit) -> SeenCommit:
     return replace(now, is_stale=stale)
 
 
-class History:
+class SampleWindow:
     """The stored samples of the last `WINDOW_S`, as points.
 
     The rows are the truth, and memory only spares reading them again: `refresh()` adds the rows that

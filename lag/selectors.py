@@ -10,7 +10,7 @@ from django.db.models import Max, QuerySet
 from django.http import HttpRequest
 
 from gdsconsole.pipelines.models import Pipeline
-from lag.charts import TREND_SPAN, Row, Span, trend
+from lag.charts import TREND_SPAN, Row, TimeRange, trend
 from lag.headlines import is_read
 from lag.models import BrokerSample, GroupSample, PartitionSample, Status
 from lag.services.pruning import BROKER_TICKS, GROUP_TICKS
@@ -57,7 +57,7 @@ def freshness(at: datetime | None, *, now: datetime) -> Freshness:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class LagLimit:
     """The value of lag above which an alert rule fires; `is_broken` by the group's lag now."""
 
     value: float
@@ -65,7 +65,7 @@ class Limit:
     is_broken: bool
 
 
-def limits(groups: Iterable[GroupSample]) -> dict[str, Limit]:
+def limits(groups: Iterable[GroupSample]) -> dict[str, LagLimit]:
     """The lowest limit of each group that some rule watches, by the group's name."""
     rules = [
         rule
@@ -78,7 +78,7 @@ def limits(groups: Iterable[GroupSample]) -> dict[str, Limit]:
         if covering:
             rule = min(covering, key=lambda rule: rule.threshold)
             broken = group.total_lag is not None and rule.is_broken_by(group.total_lag)
-            found[group.group] = Limit(rule.threshold, rule.name, broken)
+            found[group.group] = LagLimit(rule.threshold, rule.name, broken)
     return found
 
 
@@ -165,7 +165,7 @@ def trends(groups: Sequence[GroupSample], *, now: datetime) -> dict[str, list[fl
     return {name: trend(found, now=now.timestamp(), fine_s=GROUPS_FINE_S) for name, found in points.items()}
 
 
-def lag_rows(names: Sequence[str], span: Span, *, now: datetime) -> dict[str, list[Row]]:
+def lag_rows(names: Sequence[str], span: TimeRange, *, now: datetime) -> dict[str, list[Row]]:
     """(time, [lag]) of each group in the range, oldest first."""
     found: dict[str, list[Row]] = {name: [] for name in names}
     rows = _within(GroupSample.objects.filter(group__in=found), span, now)
@@ -174,7 +174,7 @@ def lag_rows(names: Sequence[str], span: Span, *, now: datetime) -> dict[str, li
     return found
 
 
-def group_rows(group: str, span: Span, *, now: datetime) -> tuple[list[Row], list[tuple[float, str]]]:
+def group_rows(group: str, span: TimeRange, *, now: datetime) -> tuple[list[Row], list[tuple[float, str]]]:
     """(time, [lag, age, consumed, produced]) of a group in the range, and its verdict at each time."""
     fields = ("sampled_at", "status", "total_lag", "age_s", "consumed_per_s", "produced_per_s")
     rows = _within(GroupSample.objects.filter(group=group), span, now).values_list(*fields)
@@ -182,12 +182,12 @@ def group_rows(group: str, span: Span, *, now: datetime) -> tuple[list[Row], lis
     return [(at, values) for at, _, values in found], [(at, status) for at, status, _ in found]
 
 
-def _within(groups: QuerySet[GroupSample], span: Span, now: datetime) -> QuerySet[GroupSample]:
+def _within(groups: QuerySet[GroupSample], span: TimeRange, now: datetime) -> QuerySet[GroupSample]:
     since = now - timedelta(seconds=span.seconds)
     return groups.filter(sampled_at__gte=since, sampled_at__lte=now).order_by("sampled_at")
 
 
-def broker_samples(span: Span, *, now: datetime) -> list[BrokerSample]:
+def broker_samples(span: TimeRange, *, now: datetime) -> list[BrokerSample]:
     """The samples of the range, oldest first; of a long range every second, third… one."""
     since = now - timedelta(seconds=span.seconds)
     within = BrokerSample.objects.since(since).filter(sampled_at__lte=now)

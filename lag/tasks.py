@@ -13,7 +13,7 @@ from gdsconsole.database.reporting import outages_logged
 from gdsconsole.kafka.browsing.record_times import RecordTimes
 from gdsconsole.pipelines.connection import kafka_settings
 from lag import services
-from lag.sample_window import History
+from lag.sample_window import SampleWindow
 from lag.ticks import tick
 
 logger = logging.getLogger(__name__)
@@ -66,8 +66,8 @@ def prune_samples() -> int:
 
 
 @cache
-def _history() -> History:
-    return History()
+def _history() -> SampleWindow:
+    return SampleWindow()
 
 
 @cache

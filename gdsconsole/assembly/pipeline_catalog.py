@@ -17,11 +17,11 @@ from gdsconsole.env import TRANSACTIONAL
 from gdsconsole.kafka.clients import Producer, new_producer
 from gdsconsole.kafka.cluster import metadata
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.consuming.assignment import Placed
+from gdsconsole.kafka.consuming.assignment import OnPlaced
 from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
 from gdsconsole.kafka.consuming.decoding import Decoder, RecordDecoder, ValueDecoder
-from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.consuming.static_member import open_member
 from gdsconsole.kafka.dead_letters import envelope
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
@@ -49,7 +49,7 @@ class SendingStep:
     """A step that sends records on in transactions, and what is to be told where partitions start."""
 
     step: Step[Any]
-    placed: Placed
+    placed: OnPlaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def groups() -> dict[str, str]:
     return {spec.name: spec.group for spec in CATALOG.values()}
 
 
-def build(spec: PipelineSpec, *, slot: int) -> Pipeline:
+def build(spec: PipelineSpec, *, slot: int) -> ConsumerRuntime:
     """The running object of a consumer, with clients of its own. Raises `WrongClientConfig`."""
     client = kafka_settings()
     onward, step, placed = None, None, None
@@ -150,7 +150,7 @@ def build(spec: PipelineSpec, *, slot: int) -> Pipeline:
         onward = in_transactions(client, group=spec.group, slot=slot)
         sending = spec.in_transactions(onward)
         step, placed = sending.step, _stored(sending.placed)
-    return Pipeline(
+    return ConsumerRuntime(
         group=spec.group,
         open_source=lambda hooks: open_member(
             client, group=spec.group, slot=slot, hooks=hooks, protocol=settings.GDS_GROUP_PROTOCOL
@@ -170,7 +170,7 @@ def build(spec: PipelineSpec, *, slot: int) -> Pipeline:
     )
 
 
-def _stored(placed: Placed) -> Placed:
+def _stored(placed: OnPlaced) -> OnPlaced:
     def told(starts: Mapping[PartitionId, tuple[int | None, int]]) -> None:
         with storage():
             placed(starts)

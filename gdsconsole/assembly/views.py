@@ -89,7 +89,7 @@ def _fleet_context(now: datetime) -> dict[str, object]:
     return {"fleet": fleet, "command": command}
 
 
-def _state_context(state: selectors.State) -> dict[str, object]:
+def _state_context(state: selectors.OverviewState) -> dict[str, object]:
     return {
         "state": state,
         "tone": problems.tone_of(state.problems),

@@ -31,7 +31,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FieldChange:
     """A field as it was and as it is now; None: it had, or has, no value."""
 
     name: str
@@ -48,7 +48,7 @@ class Row:
     before: str
     target: str
     after: str
-    changes: tuple[Change, ...]
+    changes: tuple[FieldChange, ...]
     more: int
     """Changes that aren't shown."""
     is_broken: bool
@@ -124,7 +124,7 @@ def _row(entry: AuditEntry, *, is_broken: bool) -> Row:
         found, target, rest = entry.sentence.partition(entry.target)
         before, after = (found, rest) if target else (entry.sentence, "")
     changes = [
-        Change(name.replace("_", " "), _text(old), _text(new))
+        FieldChange(name.replace("_", " "), _text(old), _text(new))
         for name, (old, new) in entry.changes.items()
         # What the sentence says already, and what says nothing.
         if {_text(old), _text(new)} - {None, entry.target}

@@ -21,7 +21,7 @@ PROBLEMS_SHOWN = 20
 ANCHOR_BEHIND = 20
 _CHUNK = 1_000
 
-State = Literal["intact", "tampered", "unknown"]
+VerificationState = Literal["intact", "tampered", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verification:
     """`digest` is the newest entry's: noted down elsewhere, it shows later that nothing was rewritten.
 
     `unknown` says what could not be checked, and why. `anchored` is the number of the newest anchor.
@@ -55,7 +55,7 @@ class Verdict:
     anchored: int | None = None
 
     @property
-    def state(self) -> State:
+    def state(self) -> VerificationState:
         if self.problems:
             return "tampered"
         return "unknown" if self.unknown else "intact"
@@ -66,7 +66,7 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Walk:
+class ChainWalk:
     """Goes along the chain, entry by entry. Pure: what it compares with is given."""
 
     ring: keys.Ring
@@ -101,7 +101,7 @@ class Walk:
         return ""
 
 
-def verify(*, noted: tuple[int, str] | None = None) -> Verdict:
+def verify(*, noted: tuple[int, str] | None = None) -> Verification:
     """Go through the whole chain. `noted` is a number and digest that were written down earlier.
 
     Entries that are added meanwhile are left to the next time. At most `PROBLEMS_SHOWN` are told.
@@ -113,7 +113,7 @@ def verify(*, noted: tuple[int, str] | None = None) -> Verdict:
     # Read after the entries: it moves with them, so it can't be behind what was there.
     stored = AuditHead.objects.first()
     head = stored or AuditHead()
-    walk = Walk(ring, _by_number(kept.found or ()))
+    walk = ChainWalk(ring, _by_number(kept.found or ()))
     walk.problems += [Problem(None, fault) for fault in triggers.faults(connection)]
     walk.problems += _of_anchors(kept.found or ())
     seen = noted is None
@@ -127,7 +127,7 @@ def verify(*, noted: tuple[int, str] | None = None) -> Verdict:
         walk.problems += _of_end(walk, head, stored is not None, newest, kept)
         if noted is not None and not seen:
             walk.problems.append(Problem(noted[0], f"does not have the digest that was noted, {noted[1]}"))
-    return Verdict(
+    return Verification(
         entries=walk.entries,
         number=last,
         digest=head.digest if stored else walk.digest,
@@ -152,7 +152,7 @@ def broken(entries: Iterable[AuditEntry]) -> set[int]:
     }
 
 
-def _of_end(walk: Walk, head: AuditHead, has_head: bool, newest: int, kept: Anchors) -> list[Problem]:
+def _of_end(walk: ChainWalk, head: AuditHead, has_head: bool, newest: int, kept: Anchors) -> list[Problem]:
     """What the head and the anchor say of the chain's end."""
     found = []
     top = max((anchor for anchor in kept.found or ()), key=lambda one: one.number, default=None)
@@ -177,7 +177,7 @@ def _of_anchors(found: Sequence[Anchor]) -> list[Problem]:
     return [Problem(None, f"the anchor of entry {forged[0]} is not the console's own: its file was changed")]
 
 
-def _unknown_keys(walk: Walk) -> list[str]:
+def _unknown_keys(walk: ChainWalk) -> list[str]:
     told = [
         f"whether entries {first} to {last} were changed: the key {key}, which sealed them, is not here"
         for key, (first, last) in walk.without_key.items()

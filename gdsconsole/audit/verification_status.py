@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gdsconsole.audit.models import AuditHead
-from gdsconsole.audit.verification import State, Verdict, verify
+from gdsconsole.audit.verification import Verification, VerificationState, verify
 from gdsconsole.live import snapshots
 from gdsconsole.live.publish import publish
 
@@ -28,7 +28,7 @@ SHARE = 20
 class Checked:
     """A verdict and when it was reached. `problems` are whole sentences."""
 
-    state: State
+    state: VerificationState
     at: datetime
     entries: int
     problems: tuple[str, ...]
@@ -77,6 +77,6 @@ def watch(*, now: datetime) -> bool:
     return True
 
 
-def _checked(verdict: Verdict, at: datetime) -> Checked:
+def _checked(verdict: Verification, at: datetime) -> Checked:
     problems = tuple(problem.sentence for problem in verdict.problems)
     return Checked(verdict.state, at, verdict.entries, problems, verdict.unknown)

@@ -26,7 +26,7 @@ READY_TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class UpOptions:
     """What the caller of `up` asked for."""
 
     data_dir: Path
@@ -40,7 +40,7 @@ class Wishes:
 
 @dataclass(slots=True)
 class Console:
-    wishes: Wishes
+    wishes: UpOptions
     progress: Progress
     on_ready: Callable[[], None]
     on_late: Callable[[], None]  # called once, when that takes longer than it should

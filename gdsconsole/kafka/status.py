@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 
 
-class State(Enum):
+class ConsumerState(Enum):
     STARTING = "starting"
     """Has not been told its partitions yet."""
     RUNNING = "running"
@@ -39,10 +39,10 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ConsumerSnapshot:
     """A consumer at one moment. Times are seconds since the epoch; None is unknown or never."""
 
-    state: State
+    state: ConsumerState
     reason: str
     partitions: Sequence[str]
     waiting: Mapping[str, str]  # partitions that don't run, and why; but for the halted ones
@@ -63,7 +63,7 @@ NEWS_S = 600.0
 
 
 @dataclass(slots=True)
-class Said:
+class Notice:
     """What is worth telling for a while after it was said."""
 
     told_for_s: float
@@ -89,25 +89,25 @@ def state_of(
     halted: Mapping[str, str],
     waiting: Mapping[str, str],
     trouble: str,
-) -> tuple[State, str]:
+) -> tuple[ConsumerState, str]:
     """A consumer's state and the reason, the worst first. Pure.
 
     `stopped` is why the consumer as a whole stopped, `halted` why some of its `held` partitions stand,
     `waiting` why others wait, `trouble` what its client complains of.
     """
     if stopped is not None:
-        return State.HALTED, stopped
+        return ConsumerState.HALTED, stopped
     if is_draining:
-        return State.DRAINING, ""
+        return ConsumerState.DRAINING, ""
     standing = _standing(halted, held)
     if halted and len(halted) == held:
-        return State.HALTED, standing
+        return ConsumerState.HALTED, standing
     reasons = [f"{name}: {reason}" for name, reason in waiting.items() if reason]
     if reasons:
-        return State.RETRYING, reasons[0]
+        return ConsumerState.RETRYING, reasons[0]
     if halted:
-        return State.RUNNING, standing
-    return (State.RUNNING if is_assigned else State.STARTING), trouble
+        return ConsumerState.RUNNING, standing
+    return (ConsumerState.RUNNING if is_assigned else ConsumerState.STARTING), trouble
 
 
 def _standing(halted: Mapping[str, str], held: int) -> str:

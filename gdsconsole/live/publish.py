@@ -93,7 +93,7 @@ class Frame(msgspec.Struct, frozen=True):
     gap: bool = False
 
 
-class Sender(Protocol):
+class FrameSender(Protocol):
     """Delivers a frame to every web process; raises `redis.RedisError` or `OSError` if it can't."""
 
     def __call__(self, frame: Frame, /) -> None: ...
@@ -162,14 +162,14 @@ class Publisher:
 
     def __init__(
         self,
-        make_sender: Callable[[], Sender],
+        make_sender: Callable[[], FrameSender],
         *,
         interval_s: float = INTERVAL_S,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._make_sender = make_sender
-        self._sender: Sender | None = None
+        self._sender: FrameSender | None = None
         self._interval_s = interval_s
         self._clock = clock
         self._wall = wall

@@ -25,7 +25,7 @@ _AHEAD_S = 3_600
 
 Moment = Annotated[float, msgspec.Meta(ge=0, le=_LATEST_S)]  # epoch seconds
 Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-Place = Annotated[str, msgspec.Meta(pattern=r"^[^\n]+-[0-9]{1,9}$")]  # a partition: `topic-0`
+PartitionName = Annotated[str, msgspec.Meta(pattern=r"^[^\n]+-[0-9]{1,9}$")]  # a partition: `topic-0`
 
 
 class _Shape(msgspec.Struct):
@@ -40,8 +40,8 @@ class _PipelineStats(_Shape):
     group: str | None = None
     state: str | None = None
     reason: str | None = None
-    partitions: list[Place] = []
-    waiting: dict[Place, str | None] = {}
+    partitions: list[PartitionName] = []
+    waiting: dict[PartitionName, str | None] = {}
     rate_in: float | None = None
     rate_out: float | None = None
     batch_ms: float | None = None
@@ -177,7 +177,7 @@ def point(text: bytes) -> tuple[float, list[float | None]]:
     return values[0], values[1:]
 
 
-class Told:
+class FaultsTold:
     """What has been told of: a place in Redis that can't be read is told once until it can be again."""
 
     def __init__(self) -> None:
@@ -192,4 +192,4 @@ class Told:
         self._places.discard(place)
 
 
-told = Told()
+told = FaultsTold()

@@ -11,7 +11,7 @@ from gdsconsole.pipelines import services
 from gdsconsole.pipelines.halts import services as halts
 from gdsconsole.pipelines.halts import skipping
 from gdsconsole.pipelines.halts.services import Decision
-from gdsconsole.pipelines.halts.skipping import Stand
+from gdsconsole.pipelines.halts.skipping import HaltedPartition
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline
 
 
@@ -62,7 +62,7 @@ def dead_letter(
         stands = skipping.stands(rows)
     except KafkaUnavailable:
         # The decision waits for Kafka as its consumer does; only the numbers are unknown.
-        stands = [Stand(row, None, None) for row in rows]
+        stands = [HaltedPartition(row, None, None) for row in rows]
     if apply:
         expected = {row.pk: row.offset for row in rows}
         halts.decide(
@@ -139,7 +139,7 @@ def _chosen(name: str, partitions: Sequence[str]) -> tuple[Pipeline, list[Partit
     return pipeline, halts.chosen(pipeline, partitions)
 
 
-def _consequence(one: Stand) -> Consequence:
+def _consequence(one: HaltedPartition) -> Consequence:
     halt = one.halt
     return Consequence(
         topic=halt.topic,

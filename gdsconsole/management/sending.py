@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from gdsconsole.kafka.clients import Producer
 from gdsconsole.kafka.errors import FencedError, InvalidMessage
-from gdsconsole.kafka.producing.sender import KEY_STRATEGIES, KeyStrategy, OutgoingRecord, Sender, SendStalled
+from gdsconsole.kafka.producing.sender import (
+    KEY_STRATEGIES,
+    KeyStrategy,
+    OutgoingRecord,
+    RecordSender,
+    SendStalled,
+)
 from gdsconsole.kafka.producing.transactions import TransactionAborted, TransactionOutcomeUnknown, transaction
 from gdsconsole.management.interruption import Interrupted
 from gdsconsole.management.lines import MAX_LINE_BYTES, Line
@@ -88,11 +94,11 @@ class MetricLines:
             return Tally(self._read, self._read, ended_early=False)
         return Tally(self._read, 0, ended_early)
 
-    def _sender(self, stop: Callable[[], bool], *, alone: bool) -> Sender:
-        return Sender(self._producer, self._topic, on_failure=self._refused, stop=stop, alone=alone)
+    def _sender(self, stop: Callable[[], bool], *, alone: bool) -> RecordSender:
+        return RecordSender(self._producer, self._topic, on_failure=self._refused, stop=stop, alone=alone)
 
     def _stream(
-        self, groups: Iterable[list[Line]], sender: Sender, *, only_while_all_are_good: bool = False
+        self, groups: Iterable[list[Line]], sender: RecordSender, *, only_while_all_are_good: bool = False
     ) -> bool:
         """Send group by group; whether that ended before the lines did."""
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from gdsconsole.kafka.clients import Producer
-from gdsconsole.kafka.producing.sender import OutgoingRecord, Sender
+from gdsconsole.kafka.producing.sender import OutgoingRecord, RecordSender
 from gdsconsole.management.pacing import Pace
 from topics.telemetry import DECODE_ERRORS, METRIC_DECODER
 
@@ -52,7 +52,9 @@ class Simulation:
     ) -> None:
         self.poison = 0
         self.first_failure: str | None = None
-        self._sender = Sender(producer, topic, on_failure=self._failed, patience_s=patience_s, stop=stop)
+        self._sender = RecordSender(
+            producer, topic, on_failure=self._failed, patience_s=patience_s, stop=stop
+        )
         self._records = records
         self._counts_poison = counts_poison
         self._left = total

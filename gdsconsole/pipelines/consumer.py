@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from gdsconsole.kafka.consuming.retries import reason_of
 from gdsconsole.kafka.errors import FencedError, MemberNotReleased, TransientError
-from gdsconsole.kafka.status import Snapshot, State
+from gdsconsole.kafka.status import ConsumerSnapshot, ConsumerState
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.leases import Desired, Heartbeat, Lease
 from gdsconsole.pipelines.models import PipelineConsumer
@@ -30,7 +30,7 @@ class Running(Protocol):
     def subscribe(self, topics: Sequence[str]) -> None: ...
     def run_once(self) -> int: ...
     def retry_now(self) -> None: ...
-    def snapshot(self) -> Snapshot: ...
+    def snapshot(self) -> ConsumerSnapshot: ...
     def close(self, *, commit: bool) -> None: ...
 
 
@@ -67,7 +67,7 @@ class ConsumerLoop:
     why: str = ""
     _renewed_at: datetime | None = None
     _stats_at: datetime | None = None
-    _told: tuple[State, list[str]] | None = None
+    _told: tuple[ConsumerState, list[str]] | None = None
     _storage_down: str = ""
     _reads: list[str] = field(default_factory=list)
 
@@ -176,13 +176,13 @@ class ConsumerLoop:
             # Who holds what is in its row at once, not with a renewal that may be seconds off.
             self._renewed_at = None
         state, reason = PipelineConsumer.State(snapshot.state.value), snapshot.reason
-        if self._storage_down and snapshot.state is State.RUNNING:
+        if self._storage_down and snapshot.state is ConsumerState.RUNNING:
             # A lease that can't be renewed means a database that can't be written.
             state, reason = PipelineConsumer.State.RETRYING, f"waits for the database: {self._storage_down}"
         self._publish(state, reason, snapshot, now)
 
     def _publish(
-        self, state: PipelineConsumer.State, reason: str, snapshot: Snapshot | None, now: datetime
+        self, state: PipelineConsumer.State, reason: str, snapshot: ConsumerSnapshot | None, now: datetime
     ) -> None:
         counters = snapshot.counters if snapshot else {}
         self.publish(
@@ -209,7 +209,7 @@ class ConsumerLoop:
 _COUNTED = ("processed", "dead_letters", "parked", "retries", "rebalances", "lost", "commit_failures")
 
 
-def _told_of(snapshot: Snapshot) -> tuple[State, list[str]]:
+def _told_of(snapshot: ConsumerSnapshot) -> tuple[ConsumerState, list[str]]:
     return snapshot.state, list(snapshot.partitions)
 
 

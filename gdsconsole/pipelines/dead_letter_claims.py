@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from gdsconsole.kafka.dead_letters.claims import Claim, Claimed
+from gdsconsole.kafka.dead_letters.claims import ClaimResult, RecordClaim
 from gdsconsole.kafka.step import PartitionId
 from gdsconsole.pipelines.models import DeadLetterClaim
 from gdsconsole.pipelines.storage import storage
@@ -34,13 +34,13 @@ class StoredClaims:
         self._group = group
         self._clock = clock
 
-    def claim(self, records: Collection[Claim]) -> Claimed:
+    def claim(self, records: Collection[RecordClaim]) -> ClaimResult:
         with storage():
             # Most groups come after the first, and only read.
             safe = self._safe(records)
             open_ = sorted(set(records) - safe)
             if not open_:
-                return Claimed(frozenset(), safe)
+                return ClaimResult(frozenset(), safe)
             now = self._clock()
             with transaction.atomic():
                 DeadLetterClaim.objects.bulk_create(
@@ -52,17 +52,17 @@ class StoredClaims:
                 )
                 mine = set(map(_key, _rows(open_).filter(is_safe=False, group=self._group)))
                 safe |= self._safe(open_)
-            return Claimed(frozenset(one for one in open_ if _key_of(one) in mine), safe)
+            return ClaimResult(frozenset(one for one in open_ if _key_of(one) in mine), safe)
 
-    def settle(self, records: Collection[Claim]) -> None:
+    def settle(self, records: Collection[RecordClaim]) -> None:
         with storage():
             _rows(records).update(is_safe=True)
 
-    def _safe(self, records: Collection[Claim]) -> frozenset[Claim]:
+    def _safe(self, records: Collection[RecordClaim]) -> frozenset[RecordClaim]:
         found = set(map(_key, _rows(records).filter(is_safe=True)))
         return frozenset(one for one in records if _key_of(one) in found)
 
-    def _row(self, one: Claim, now: datetime) -> DeadLetterClaim:
+    def _row(self, one: RecordClaim, now: datetime) -> DeadLetterClaim:
         part = one.partition
         return DeadLetterClaim(
             cluster_id=part.cluster_id,
@@ -85,7 +85,7 @@ def prune(*, now: datetime) -> int:
             return removed
 
 
-def _rows(records: Iterable[Claim]) -> QuerySet[DeadLetterClaim]:
+def _rows(records: Iterable[RecordClaim]) -> QuerySet[DeadLetterClaim]:
     by_part: dict[PartitionId, list[int]] = {}
     for one in records:
         by_part.setdefault(one.partition, []).append(one.offset)
@@ -104,6 +104,6 @@ def _key(row: DeadLetterClaim) -> Key:
     return row.cluster_id, row.topic_id, row.partition, row.offset
 
 
-def _key_of(one: Claim) -> Key:
+def _key_of(one: RecordClaim) -> Key:
     part = one.partition
     return part.cluster_id, part.topic_id, part.partition, one.offset

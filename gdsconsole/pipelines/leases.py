@@ -42,7 +42,7 @@ class Holder:
     worker: str = ""
 
 
-class Held(Protocol):
+class HeldSlot(Protocol):
     """A row that remembers its holder as `Holder` describes one; no pid: nobody holds it."""
 
     @property
@@ -165,7 +165,7 @@ class Life(Enum):
     UNKNOWN = "unknown"
 
 
-def life_of(consumer: Held) -> Life:
+def life_of(consumer: HeldSlot) -> Life:
     """Of a process of this very machine and container; of one elsewhere nothing is known."""
     if consumer.pid is None or consumer.pid_space != _pid_space():
         return Life.UNKNOWN
@@ -185,7 +185,7 @@ def life_of(consumer: Held) -> Life:
 _FROZEN = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
-def is_dead(consumer: Held) -> bool:
+def is_dead(consumer: HeldSlot) -> bool:
     """Whether the holder is known to be gone before its lease is over."""
     return life_of(consumer) is Life.DEAD
 

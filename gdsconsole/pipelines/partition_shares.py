@@ -18,7 +18,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class PartitionCell:
     """One partition. `slot` is its consumer, None is nobody; `why` says why it waits, or halted."""
 
     number: int
@@ -32,9 +32,9 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Strip:
+class PartitionStrip:
     topic: str
-    cells: tuple[Cell, ...]
+    cells: tuple[PartitionCell, ...]
 
 
 def tint(slot: int | None) -> str:
@@ -54,7 +54,7 @@ def strips(
     known: Iterable[Place],
     waiting: Mapping[Place, str],
     halted: Mapping[Place, str],
-) -> list[Strip]:
+) -> list[PartitionStrip]:
     """A strip a topic: its partitions in order, each with the consumer that holds it.
 
     `halted` are those that stand until a person decides, and why. `known` are partitions the group ever
@@ -66,10 +66,12 @@ def strips(
         numbers = [place.number for place in {*held, *known} if place.topic == topic]
         places = [Place(topic, number) for number in range(max(numbers) + 1)]
         cells = tuple(
-            Cell(place.number, held.get(place), halted.get(place) or waiting.get(place, ""), place in halted)
+            PartitionCell(
+                place.number, held.get(place), halted.get(place) or waiting.get(place, ""), place in halted
+            )
             for place in places
         )
-        drawn.append(Strip(topic, cells))
+        drawn.append(PartitionStrip(topic, cells))
     return drawn
 
 

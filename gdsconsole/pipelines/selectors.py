@@ -14,9 +14,9 @@ from gdsconsole.live.snapshots import latest_of
 from gdsconsole.pipelines import capacity, services, status
 from gdsconsole.pipelines.halts.services import HaltRow
 from gdsconsole.pipelines.models import PartitionFailure, PartitionProgress, Pipeline, PipelineConsumer
-from gdsconsole.pipelines.partition_shares import Place, Strip, place_of, shared, strips, tint
+from gdsconsole.pipelines.partition_shares import PartitionStrip, Place, place_of, shared, strips, tint
 from gdsconsole.pipelines.services import ConsumerRow, PipelineRow
-from gdsconsole.pipelines.status import Around, Verdict
+from gdsconsole.pipelines.status import ClusterCondition, PipelineStatus
 
 FAILURES_SHOWN = 12
 # What comes of a pipeline's records, in the plural.
@@ -27,7 +27,7 @@ WRITES: Mapping[str, str] = {
     "dlq-index": "dead letters",
 }
 Trend = list[float | None]
-UNKNOWN_AROUND = Around()
+UNKNOWN_AROUND = ClusterCondition()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class ConsumerView:
 
 
 @dataclass(frozen=True, slots=True)
-class Stuck:
+class RetryingPartition:
     """A partition that stands still: at which record, why, and when it is tried again."""
 
     place: Place
@@ -98,11 +98,11 @@ class PipelineView:
     writes: str
     consumers: tuple[ConsumerView, ...]
     halted: tuple[HaltRow, ...]
-    strips: tuple[Strip, ...]
+    strips: tuple[PartitionStrip, ...]
     share: str
-    stuck: tuple[Stuck, ...]
+    stuck: tuple[RetryingPartition, ...]
     more_stuck: int
-    verdict: Verdict
+    verdict: PipelineStatus
 
     @property
     def running(self) -> int:
@@ -224,7 +224,7 @@ def pipeline_view(
     trends: tuple[Trend, Trend, Trend],
     sample: Mapping[str, Any] | None,
     lag_now: float | None = None,
-    around: Around = UNKNOWN_AROUND,
+    around: ClusterCondition = UNKNOWN_AROUND,
 ) -> PipelineView:
     """Pure. `known` are the partitions that the group ever had; `trends` in, out and of the lag.
 
@@ -309,10 +309,10 @@ def total(each: Iterable[Figures]) -> Figures:
     )
 
 
-def _stuck(failures: Sequence[PartitionFailure], waiting: Mapping[Place, str]) -> list[Stuck]:
+def _stuck(failures: Sequence[PartitionFailure], waiting: Mapping[Place, str]) -> list[RetryingPartition]:
     stored = {Place(one.topic, one.partition): one for one in failures}
     return [
-        Stuck(
+        RetryingPartition(
             place=place,
             offset=stored[place].offset if place in stored else None,
             why=f"{stored[place].error_type}: {stored[place].error}" if place in stored else waiting[place],

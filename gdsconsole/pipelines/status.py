@@ -33,7 +33,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PipelineStatus:
     """`text` is a clause about the pipeline: it ... ."""
 
     kind: Kind
@@ -59,18 +59,18 @@ _LABELS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class ClusterCondition:
     """The cluster as it was sampled last; None is unknown. `absent`: topics that are not on it."""
 
     brokers_answer: bool | None = None
     absent: frozenset[str] | None = None
 
 
-def around_of(brokers: Snapshot | None, compared: Snapshot | None, *, now: float) -> Around:
+def around_of(brokers: Snapshot | None, compared: Snapshot | None, *, now: float) -> ClusterCondition:
     sample = _fresh(brokers, "cluster", now, SAMPLE_FRESH_S)
     comparison = _fresh(compared, "declared", now, COMPARISON_FRESH_S)
     absent = comparison.get("absent") if comparison is not None else None
-    return Around(
+    return ClusterCondition(
         brokers_answer=bool(sample.get("brokers")) if sample is not None else None,
         absent=frozenset(absent) if isinstance(absent, list) else None,
     )
@@ -91,34 +91,36 @@ def verdict(
     rate: float | None,
     trend: Sequence[float | None],
     lag: float | None,
-    around: Around,
+    around: ClusterCondition,
     reason: str = "",
-) -> Verdict:
+) -> PipelineStatus:
     """`running` consumers hold `partitions` of the topics that it `reads`; `trend` is of its rate,
     `reason` is told with its state."""
     if state not in ("running", "starting", "retrying") or not running:
-        return Verdict(Kind.OFF, "does not run")
+        return PipelineStatus(Kind.OFF, "does not run")
     if state == "retrying" and "the database" in reason:
-        return Verdict(Kind.NO_DATABASE, "is retrying: the database takes no writes")
+        return PipelineStatus(Kind.NO_DATABASE, "is retrying: the database takes no writes")
     if around.brokers_answer is False:
-        return Verdict(Kind.NO_BROKERS, "is retrying: no broker answers")
+        return PipelineStatus(Kind.NO_BROKERS, "is retrying: no broker answers")
     missing = sorted(set(reads) & (around.absent or frozenset()))
     if missing and len(missing) == len(set(reads)):
         are = "is" if len(missing) == 1 else "are"
-        return Verdict(Kind.NO_TOPIC, f"has nothing to read: {', '.join(missing)} {are} not on the cluster")
+        return PipelineStatus(
+            Kind.NO_TOPIC, f"has nothing to read: {', '.join(missing)} {are} not on the cluster"
+        )
     if state != "running":
-        return Verdict(Kind.OFF, "does not run fully")
+        return PipelineStatus(Kind.OFF, "does not run fully")
     if not partitions:
-        return Verdict(Kind.NO_PARTITIONS, "has no partition assigned")
+        return PipelineStatus(Kind.NO_PARTITIONS, "has no partition assigned")
     if rate:
-        return Verdict(Kind.READS, "reads")
+        return PipelineStatus(Kind.READS, "reads")
     if lag is None:
-        return Verdict(Kind.UNKNOWN, "reads nothing, and how much waits is unknown")
+        return PipelineStatus(Kind.UNKNOWN, "reads nothing, and how much waits is unknown")
     if not lag:
-        return Verdict(Kind.IDLE, "has read everything, and nothing comes in")
+        return PipelineStatus(Kind.IDLE, "has read everything, and nothing comes in")
     if rate is not None and len(trend) >= STILL_STEPS and not any(trend[-STILL_STEPS:]):
-        return Verdict(Kind.STILL, f"reads nothing, though {lag:,.0f} messages wait")
-    return Verdict(Kind.READS, "reads")
+        return PipelineStatus(Kind.STILL, f"reads nothing, though {lag:,.0f} messages wait")
+    return PipelineStatus(Kind.READS, "reads")
 
 
 def _fresh(published: Snapshot | None, key: str, now: float, fresh_s: float) -> Mapping[str, Any] | None:
@@ -126,7 +128,7 @@ def _fresh(published: Snapshot | None, key: str, now: float, fresh_s: float) -> 
     return one if one is not None and now - one["published_at"] <= fresh_s else None
 
 
-def headline(told: Sequence[tuple[str, str, Verdict]], *, short: Sequence[str] = ()) -> str:
+def headline(told: Sequence[tuple[str, str, PipelineStatus]], *, short: Sequence[str] = ()) -> str:
     """All pipelines in a sentence, the worst first; of each its name, its state, and its verdict.
 
     `short` are clauses about those that lack consumers.
@@ -166,7 +168,7 @@ _STATES = {
 _PLURAL = {"is": "are", "has": "have", "reads": "read", "does": "do"}
 
 
-def _clauses(found: Sequence[tuple[str, Verdict]]) -> list[str]:
+def _clauses(found: Sequence[tuple[str, PipelineStatus]]) -> list[str]:
     """One clause for all that are told the same."""
     by_text: dict[str, list[str]] = {}
     for name, one in found:
@@ -179,7 +181,7 @@ def _for(count: int, text: str) -> str:
     return text if count == 1 else f"{_PLURAL.get(verb, verb)}{space}{rest}"
 
 
-def _calm(told: Sequence[tuple[str, Verdict]]) -> str:
+def _calm(told: Sequence[tuple[str, PipelineStatus]]) -> str:
     reading = [name for name, one in told if one.kind is Kind.READS]
     idle = [name for name, one in told if one.kind is Kind.IDLE]
     if not idle:

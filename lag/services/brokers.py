@@ -9,7 +9,7 @@ from typing import Any
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.live.publish import publish
-from lag.broker_sampler import Before, ClusterReading, offline_of, read_brokers
+from lag.broker_sampler import ClusterReading, PreviousSample, offline_of, read_brokers
 from lag.models import MAX_REASON, BrokerFigures, BrokerSample
 from topics.alerting.services import Measurement, record_measurements, resolve_series
 from topics.models import Alert, Source
@@ -43,7 +43,7 @@ def sample_brokers(*, settings: ClientSettings, metrics_urls: Sequence[str], now
     return sample
 
 
-def measurements(reading: ClusterReading, before: Before | None) -> list[Measurement]:
+def measurements(reading: ClusterReading, before: PreviousSample | None) -> list[Measurement]:
     """What broker rules judge. Pure."""
     at = datetime.fromtimestamp(reading.at, UTC)
     earlier = {} if before is None else before.brokers
@@ -92,10 +92,10 @@ def as_data(sample: BrokerSample) -> dict[str, Any]:
     }
 
 
-def _before(last: BrokerSample | None, now: datetime) -> Before | None:
+def _before(last: BrokerSample | None, now: datetime) -> PreviousSample | None:
     if last is None or now - last.sampled_at > timedelta(seconds=BEFORE_S):
         return None
-    return Before(last.sampled_at.timestamp(), {broker["id"]: broker for broker in last.brokers})
+    return PreviousSample(last.sampled_at.timestamp(), {broker["id"]: broker for broker in last.brokers})
 
 
 def _row(reading: ClusterReading) -> BrokerSample:

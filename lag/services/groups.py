@@ -15,11 +15,11 @@ from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.live.publish import publish
 from gdsconsole.live.snapshots import latest
-from lag.evaluation import GroupVerdict, judge_group, unread
-from lag.group_readings import GroupReading, PartitionReading, Snapshot, TopicEnd
+from lag.evaluation import GroupStatus, judge_group, unread
+from lag.group_readings import GroupReading, GroupsSnapshot, PartitionReading, TopicEnd
 from lag.group_sampler import take_snapshot
 from lag.models import MAX_REASON, GroupSample, PartitionSample, Status
-from lag.sample_window import History
+from lag.sample_window import SampleWindow
 from topics.alerting.services import Measurement, record_measurements, resolve_series
 from topics.models import Alert, Source, TopicDefinition
 
@@ -35,11 +35,11 @@ def read_lag(
     *,
     settings: ClientSettings,
     times: RecordTimes,
-    history: History,
+    history: SampleWindow,
     now: datetime,
     group: str | None = None,
     rated_topics: Collection[str] | None = None,
-) -> tuple[Snapshot, list[GroupSample]]:
+) -> tuple[GroupsSnapshot, list[GroupSample]]:
     """One reading of all groups, or of one, judged by the stored history; nothing is written.
 
     `rated_topics` as in `take_snapshot`. Raises `KafkaUnavailable`.
@@ -55,7 +55,7 @@ def read_lag(
 
 
 def sample_groups(
-    *, settings: ClientSettings, times: RecordTimes, history: History, now: datetime
+    *, settings: ClientSettings, times: RecordTimes, history: SampleWindow, now: datetime
 ) -> list[GroupSample]:
     """Take one sample of every group; while Kafka doesn't answer, one that says so of each known group."""
     known = set(GroupSample.objects.newest().values_list("group", flat=True))
@@ -129,7 +129,7 @@ def _moment(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
 
 
-def _judged(reading: GroupReading, history: History, at: float) -> GroupSample:
+def _judged(reading: GroupReading, history: SampleWindow, at: float) -> GroupSample:
     """The group's row; one that says so where the verdict fails, which must not take the others' along."""
     try:
         reading = history.told_apart(reading)
@@ -139,7 +139,7 @@ def _judged(reading: GroupReading, history: History, at: float) -> GroupSample:
         return _unknown_row(reading.group, "its reading could not be judged", _moment(at))
 
 
-def _row(reading: GroupReading, verdict: GroupVerdict, at: float) -> GroupSample:
+def _row(reading: GroupReading, verdict: GroupStatus, at: float) -> GroupSample:
     return GroupSample(
         group=reading.group,
         sampled_at=_moment(at),
@@ -158,7 +158,7 @@ def _row(reading: GroupReading, verdict: GroupVerdict, at: float) -> GroupSample
     )
 
 
-def _partition_rows(parts: Sequence[PartitionReading], verdict: GroupVerdict) -> list[PartitionSample]:
+def _partition_rows(parts: Sequence[PartitionReading], verdict: GroupStatus) -> list[PartitionSample]:
     return [
         PartitionSample(
             topic=part.topic,
@@ -262,7 +262,7 @@ def _resolve_deleted(existing: Collection[str], *, now: datetime) -> None:
         )
 
 
-def _publish_rates(snapshot: Snapshot) -> None:
+def _publish_rates(snapshot: GroupsSnapshot) -> None:
     # The samples before are those that were published: whichever process took them, they are in Redis.
     before = latest("topic.rates") or {}
     for topic, end in snapshot.topics.items():

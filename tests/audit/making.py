@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection, transaction
 from gdsconsole.audit import anchors, chain, keys, triggers
 from gdsconsole.audit.models import AuditEntry, AuditHead
 from gdsconsole.audit.services import record
-from gdsconsole.audit.verification import Verdict, verify
+from gdsconsole.audit.verification import Verification, verify
 
 COLUMNS = (
     "number, at, actor, action, sentence, target, target_url, reason, outcome, details, previous, digest, key"
@@ -70,7 +70,7 @@ def run(sql: str, *parameters: Any) -> None:
         cursor.execute(sql, parameters)
 
 
-def told(verdict: Verdict | None = None) -> list[str]:
+def told(verdict: Verification | None = None) -> list[str]:
     verdict = verdict or verify()
     return [f"{one.number} {one.what}" if one.number else one.what for one in verdict.problems]
 

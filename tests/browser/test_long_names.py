@@ -19,7 +19,7 @@ from dlq import services as letters
 from dlq.models import pack_headers
 from gdsconsole.assembly.pipeline_catalog import CATALOG
 from gdsconsole.audit import services as audit
-from gdsconsole.kafka.browsing.record_scan import Bounds, Found, Scan
+from gdsconsole.kafka.browsing.record_scan import Bounds, FoundRecord, Scan
 from gdsconsole.kafka.cluster.metadata import Partition
 from gdsconsole.pipelines import services as pipelines
 from gdsconsole.pipelines.models import PipelineConsumer
@@ -34,8 +34,8 @@ from tests.factories import (
     partition_sample,
 )
 from tests.topics.conftest import live_topic
-from topics.alerting.evidence_reader import Story
-from topics.messages.search import Looked, One
+from topics.alerting.evidence_reader import AlertEvidence
+from topics.messages.search import OneRecord, SearchResult
 from topics.models import Alert, TopicDefinition
 from topics.seed import install_guide_definitions
 
@@ -131,19 +131,21 @@ def stand_for_kafka(patch: pytest.MonkeyPatch) -> None:
     from gdsconsole.kafka.cluster.topic_admin import LiveTopics
     from topics.definitions.cluster_cache import Reading
 
-    line = Found(0, 2**62, 2**62, long("key", 400).encode(), long("value", 1000).encode(), 2**40, 300)
+    line = FoundRecord(0, 2**62, 2**62, long("key", 400).encode(), long("value", 1000).encode(), 2**40, 300)
     scan = Scan([line, line], 2, 0.1, {0: 2**62}, None)
-    looked = Looked(scan, {0: Bounds(0, 2**62)}, 3, {1: TEXT}, "")
+    looked = SearchResult(scan, {0: Bounds(0, 2**62)}, 3, {1: TEXT}, "")
     record = make_record(
         topic=TOPIC, offset=2**62, key=long("key", 300).encode(), value=long("value", 3000).encode()
     )
     headers = [(HEADER, long("value", 400).encode()), ("bytes", b"\xff" * 300)]
     patch.setattr("topics.messages.views.look", lambda wanted: looked)
-    patch.setattr("topics.messages.views.read_one", lambda *_: One(record, headers, 2**62 - 1, 2**62 + 1))
+    patch.setattr(
+        "topics.messages.views.read_one", lambda *_: OneRecord(record, headers, 2**62 - 1, 2**62 + 1)
+    )
     shown = {"key": long("key", 300), "value": record.value(), "written_ms": 2**62}
     other = {"metric_name": METRIC, "values": [1.0, 2.0], "newest": 2.0, "style": "short", "symbol": "x" * 20}
     chart = {"times": [1.0, 2.0], "series": [{"label": METRIC, "values": [1.0, 2.0]}], "legend": True}
-    story = Story(chart, "note", shown, [other | {"has_moved": True, "verdict": "moved with it"}])
+    story = AlertEvidence(chart, "note", shown, [other | {"has_moved": True, "verdict": "moved with it"}])
     patch.setattr("topics.alerting.views.read_story", lambda alert, live: story)
 
     def cluster_now() -> Reading:

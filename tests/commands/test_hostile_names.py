@@ -29,7 +29,7 @@ from gdsconsole.management.lines import Line
 from gdsconsole.management.sending import MetricLines
 from gdsconsole.pipelines import services as pipelines
 from lag import services as lag
-from lag.group_readings import Snapshot
+from lag.group_readings import GroupsSnapshot
 from tests.factories import make_dead_letter, make_group_sample, partition_sample
 from tests.topics.making import Feed, MemoryProducer, make_alert, make_alert_rule, make_sample
 from topics.warehouse.step import WarehouseStep
@@ -105,7 +105,7 @@ def test_dead_letters() -> None:
 def test_lag(monkeypatch: pytest.MonkeyPatch) -> None:
     partitions = [partition_sample(topic=HOSTILE, reason=HOSTILE)]
     row = make_group_sample(group=STORED, reason=STORED, partitions=partitions)
-    nothing = Snapshot(at=0.0, cluster_id="c", groups=(), topics={}, incomplete=None)
+    nothing = GroupsSnapshot(at=0.0, cluster_id="c", groups=(), topics={}, incomplete=None)
     monkeypatch.setattr(lag, "read_lag", lambda **_: (nothing, [row]))
     assert_safe(ran("lag"))
     assert_safe(ran("lag", "--group", STORED))

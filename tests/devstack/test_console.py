@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gdsconsole.devstack import console as consoles
-from gdsconsole.devstack.console import Console, Wishes
+from gdsconsole.devstack.console import Console, UpOptions
 from gdsconsole.devstack.progress import Progress, Step
 from gdsconsole.management.commands import up
 
@@ -24,7 +24,7 @@ async def test_what_does_not_answer_in_time_is_said_once_and_waited_for(
     monkeypatch.setattr(consoles, "READY_TIMEOUT_S", -1.0)
     monkeypatch.setattr(consoles, "not_ready", lambda url: next(answers))
     said, late = io.StringIO(), []
-    wishes = Wishes(tmp_path, 1, None, False, "", "", {})
+    wishes = UpOptions(tmp_path, 1, None, False, "", "", {})
     console = Console(wishes, Progress(said), on_ready=lambda: None, on_late=lambda: late.append(True))
     await console._until_ready(Step("every part answers", 0.0))
     assert said.getvalue().count(MISSING) == 1

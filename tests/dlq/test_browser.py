@@ -10,7 +10,7 @@ from django.test import Client
 
 from dlq import services
 from dlq.models import DeadLetter, ReplayRun, pack_headers
-from dlq.outcomes import Unwritten, record_unwritten
+from dlq.outcomes import ReplayRejected, record_unwritten
 from tests.browser.driving import opened_as
 from tests.dlq.test_views import HOSTILE, NOW
 from tests.factories import make_dead_letter
@@ -37,7 +37,7 @@ def test_no_message_becomes_markup(reviewer: Any) -> None:
         )  # fmt: skip
         failed = make_dead_letter(error=hostile)
         run = services.start_replay(ids=[failed.pk], actor=hostile, now=NOW, reason=hostile).run
-        record_unwritten([Unwritten(run.items.get().replay_id, hostile)], now=NOW)
+        record_unwritten([ReplayRejected(run.items.get().replay_id, hostile)], now=NOW)
         pages += [f"/dlq/{letter.pk}/", f"/dlq/{failed.pk}/", f"/dlq/runs/{run.pk}/"]
         pages += [f"/dlq/{letter.pk}/?view={view}" for view in ("json", "text", "hex")]
     for path in pages:

@@ -16,7 +16,7 @@ from dlq import services
 from dlq.indexing import index
 from dlq.intake import Arrival, DlqPlace, identity_of, row_of
 from dlq.models import EVERY_GROUP, DeadLetter, DeadLetterEvent, ReplayItem
-from dlq.outcomes import Written, record_written
+from dlq.outcomes import ReplayProduced, record_written
 from dlq.step import IndexStep
 from gdsconsole.kafka.dead_letters import envelope
 from gdsconsole.kafka.dead_letters.envelope import DecodedDeadLetter
@@ -62,7 +62,7 @@ def take(*arrivals: Arrival) -> int:
 def replayed(letter: DeadLetter, *, offset: int = 900) -> ReplayItem:
     """The letter's replay, written to its topic."""
     item = services.start_replay(ids=[letter.pk], actor="reviewer", now=NOW).run.items.get()
-    record_written([Written(item.replay_id, letter.partition or 0, offset)], now=NOW)
+    record_written([ReplayProduced(item.replay_id, letter.partition or 0, offset)], now=NOW)
     return ReplayItem.objects.get(pk=item.pk)
 
 
@@ -186,7 +186,7 @@ def test_it_may_come_back_before_the_replayer_has_said_that_it_was_sent() -> Non
         "replayed", "gds.metrics.production[3]@900", False,
     )  # fmt: skip
     # The replayer says so at last: it is settled, so nothing moves.
-    assert record_written([Written(item.replay_id, 3, 900)], now=NOW) == 0
+    assert record_written([ReplayProduced(item.replay_id, 3, 900)], now=NOW) == 0
     letter.refresh_from_db()
     assert letter.state == "failed"
 

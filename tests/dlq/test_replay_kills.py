@@ -14,9 +14,9 @@ import pytest
 
 from dlq import leases, replayer, services
 from dlq.models import DeadLetter, ReplayItem, ReplayRun
-from dlq.replayer import ClusterKafka, Holding, Replayer
+from dlq.replayer import ClusterKafka, Replayer, ReplayerLease
 from gdsconsole.kafka.dead_letters.envelope import replay_mark
-from gdsconsole.kafka.dead_letters.replay_ledger import Landed, LedgerPosition
+from gdsconsole.kafka.dead_letters.replay_ledger import LedgerPosition, ProducedReplay
 from gdsconsole.pipelines.leases import Holder
 from tests.dlq.conftest import ReplaySpace
 from tests.factories import make_dead_letter
@@ -121,7 +121,7 @@ class MortalKafka(ClusterKafka):
 class ForgetfulKafka(MortalKafka):
     """The naive way: what isn't settled is sent again, without asking the ledger."""
 
-    def ledger(self, start: int) -> dict[str, Landed]:
+    def ledger(self, start: int) -> dict[str, ProducedReplay]:
         return {}
 
 
@@ -130,7 +130,7 @@ def life(kafka: MortalKafka, space: ReplaySpace, number: int, fuse: Fuse | None 
     at = datetime(2100, 1, 1, tzinfo=UTC) + timedelta(hours=number)
     token = leases.claim(transactional_id=space.transactional_id, holder=ELSEWHERE, now=at, ttl_s=60)
     assert token is not None
-    mortal = Replayer(kafka, Holding(space.transactional_id, token), clock=lambda: at)
+    mortal = Replayer(kafka, ReplayerLease(space.transactional_id, token), clock=lambda: at)
     with pytest.MonkeyPatch.context() as patch:
         if fuse is not None:
             patch.setattr(replayer, "record_written", fuse.around("record_written", replayer.record_written))

@@ -9,7 +9,7 @@ import pytest
 
 from dlq import leases, services
 from dlq.models import DeadLetter, DeadLetterEvent, ReplayItem, ReplayRun
-from dlq.replayer import ClusterKafka, Holding, Replayer, _outgoing, replay_waiting
+from dlq.replayer import ClusterKafka, Replayer, ReplayerLease, _outgoing, replay_waiting
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letters.envelope import replay_mark
 from gdsconsole.kafka.errors import FencedError
@@ -168,7 +168,7 @@ def test_a_replaced_replayer_writes_nothing_and_judges_nothing(space: ReplaySpac
         kafka = ClusterKafka(
             space.client, transactional_id=space.transactional_id, ledger_topic=space.ledger_topic
         )
-        return Replayer(kafka, Holding(space.transactional_id, token))
+        return Replayer(kafka, ReplayerLease(space.transactional_id, token))
 
     frozen = incarnation()
     frozen.recover()

@@ -19,7 +19,7 @@ from dlq.models import EVERY_GROUP, DeadLetter, DeadLetterEvent, ReplayItem, Rep
 from dlq.replayer import replay_waiting
 from dlq.step import IndexStep
 from gdsconsole.assembly import pipeline_catalog
-from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from tests.dlq.conftest import ReplaySpace
 from tests.factories import make_dead_letter
 from tests.waiting import wait_until
@@ -66,7 +66,7 @@ def pipelines(topics: tuple[str, str]) -> Iterator[Callable[[], None]]:
         ),
         (replace(pipeline_catalog.DLQ_INDEX, group=index, step=lambda: IndexStep(group=index)), topics[1]),
     ]
-    running: list[Pipeline] = []
+    running: list[ConsumerRuntime] = []
     for spec, topic in specs:
         pipeline = pipeline_catalog.build(spec, slot=0)
         pipeline.subscribe([topic])

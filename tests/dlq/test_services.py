@@ -8,7 +8,7 @@ from django.db import IntegrityError
 from dlq import services
 from dlq.decisions import REPLAY_LIMIT
 from dlq.models import DeadLetter, DeadLetterEvent, ReplayItem, ReplayRun
-from dlq.outcomes import Unwritten, Written, record_unwritten, record_written
+from dlq.outcomes import ReplayProduced, ReplayRejected, record_unwritten, record_written
 from tests.factories import make_dead_letter
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ def state(letter: DeadLetter) -> str:
 
 def settle(run: ReplayRun) -> None:
     items = ReplayItem.objects.filter(run=run)
-    record_written([Written(item.replay_id, 0, 100 + item.pk) for item in items], now=NOW)
+    record_written([ReplayProduced(item.replay_id, 0, 100 + item.pk) for item in items], now=NOW)
 
 
 def test_a_replay_claims_its_letters_and_nothing_else() -> None:
@@ -135,7 +135,7 @@ def test_settling_moves_letter_item_and_run_together() -> None:
     run = services.start_replay(ids=[letter.pk for letter in letters], actor="reviewer", now=NOW).run
     first, second, third = run.items.order_by("pk")
 
-    assert record_written([Written(first.replay_id, 2, 812)], now=NOW) == 1
+    assert record_written([ReplayProduced(first.replay_id, 2, 812)], now=NOW) == 1
     run.refresh_from_db()
     assert (run.replayed, run.failed, run.state, run.finished_at) == (1, 0, "queued", None)
     first.refresh_from_db()
@@ -144,8 +144,8 @@ def test_settling_moves_letter_item_and_run_together() -> None:
     assert (letter.state, letter.replay_count) == ("replayed", 1)
     assert history(letter)[-1] == ("replayed", "replaying", "replayed", "reviewer")
 
-    record_written([Written(second.replay_id, 2, 813)], now=NOW)
-    record_unwritten([Unwritten(third.replay_id, "too large")], now=NOW)
+    record_written([ReplayProduced(second.replay_id, 2, 813)], now=NOW)
+    record_unwritten([ReplayRejected(third.replay_id, "too large")], now=NOW)
     run.refresh_from_db()
     assert (run.replayed, run.failed, run.state, run.finished_at) == (2, 1, "finished", NOW)
     # Nothing was written, so it is no replay that the limit counts.
@@ -159,7 +159,7 @@ def test_settling_twice_changes_nothing() -> None:
     settle(run)
     before = history(letter)
     settle(run)
-    record_unwritten([Unwritten(run.items.get().replay_id, "late and wrong")], now=NOW)
+    record_unwritten([ReplayRejected(run.items.get().replay_id, "late and wrong")], now=NOW)
     assert history(letter) == before
     assert state(letter) == "replayed"
 
@@ -168,7 +168,7 @@ def test_kafka_knows_better_than_a_stale_judgement() -> None:
     letter = make_dead_letter()
     run = services.start_replay(ids=[letter.pk], actor="reviewer", now=NOW).run
     item = run.items.get()
-    record_unwritten([Unwritten(item.replay_id, "topic is missing")], now=NOW)
+    record_unwritten([ReplayRejected(item.replay_id, "topic is missing")], now=NOW)
     settle(run)
     assert state(letter) == "replayed"
     run.refresh_from_db()
@@ -179,7 +179,7 @@ def test_a_late_answer_does_not_move_a_letter_that_was_decided_about() -> None:
     letter = make_dead_letter()
     run = services.start_replay(ids=[letter.pk], actor="reviewer", now=NOW).run
     item = run.items.get()
-    record_unwritten([Unwritten(item.replay_id, "topic is missing")], now=NOW)
+    record_unwritten([ReplayRejected(item.replay_id, "topic is missing")], now=NOW)
     services.discard(ids=[letter.pk], actor="reviewer", reason="not needed", now=NOW)
     settle(run)
     assert state(letter) == "discarded"

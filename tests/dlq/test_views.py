@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from dlq import decision_views, services
 from dlq.models import DeadLetter, ReplayItem, ReplayRun, pack_headers
-from dlq.outcomes import Unwritten, Written, record_unwritten, record_written
+from dlq.outcomes import ReplayProduced, ReplayRejected, record_unwritten, record_written
 from gdsconsole.access import ROLES
 from tests.factories import make_dead_letter
 from topics.models import TopicDefinition
@@ -246,7 +246,7 @@ class TestLetter:
     def test_a_replay_that_was_not_written_and_one_that_waits(self, reviewer: Client) -> None:
         letter, waiting = make_dead_letter(), make_dead_letter()
         item = services.start_replay(ids=[letter.pk], actor="r", now=NOW).run.items.get()
-        record_unwritten([Unwritten(item.replay_id, "topic gds.x does not exist")], now=NOW)
+        record_unwritten([ReplayRejected(item.replay_id, "topic gds.x does not exist")], now=NOW)
         run = services.start_replay(ids=[waiting.pk], actor="r", now=NOW).run
         ReplayRun.objects.filter(pk=run.pk).update(waiting_for="Kafka at 10.0.0.1:9092 is unreachable")
         assert "Its replay could not be written." in text_of(reviewer.get(f"/dlq/{letter.pk}/"))
@@ -327,8 +327,8 @@ class TestDeciding:
         letters = [make_dead_letter() for _ in range(2)]
         run = services.start_replay(ids=[one.pk for one in letters], actor="r", now=NOW).run
         first, second = run.items.order_by("pk")
-        record_written([Written(first.replay_id, 2, 812)], now=NOW)
-        record_unwritten([Unwritten(second.replay_id, "too large for its topic")], now=NOW)
+        record_written([ReplayProduced(first.replay_id, 2, 812)], now=NOW)
+        record_unwritten([ReplayRejected(second.replay_id, "too large for its topic")], now=NOW)
         page = text_of(reviewer.get(f"/dlq/runs/{run.pk}/"))
         assert "2 of 2 processed: 1 replayed, 1 could not be written" in page
         assert "gds.metrics.production[2]@812" in page
@@ -376,7 +376,7 @@ def test_whatever_is_in_a_message_is_text(reviewer: Client, hostile: str) -> Non
     run = services.start_replay(
         ids=[make_dead_letter(error=hostile).pk], actor=hostile, now=NOW, reason=hostile
     ).run
-    record_unwritten([Unwritten(run.items.get().replay_id, hostile)], now=NOW)
+    record_unwritten([ReplayRejected(run.items.get().replay_id, hostile)], now=NOW)
     pages = [
         "/dlq/",
         "/dlq/?state=all",

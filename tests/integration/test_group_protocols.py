@@ -14,7 +14,7 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.env import GroupProtocol
 from gdsconsole.kafka.config import ClientSettings, WrongClientConfig
 from gdsconsole.kafka.consuming.decoding import ValueDecoder
-from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.consuming.static_member import open_member
 from gdsconsole.kafka.errors import FencedError, MemberNotReleased
 from tests.integration.test_runtime_on_kafka import committed, ends
@@ -38,8 +38,8 @@ def client(kafka: KafkaCluster) -> ClientSettings:
 @contextmanager
 def consumer(
     client: ClientSettings, topic: str, database: Database, protocol: GroupProtocol, *, slot: int = 0
-) -> Iterator[Pipeline]:
-    pipeline = Pipeline(
+) -> Iterator[ConsumerRuntime]:
+    pipeline = ConsumerRuntime(
         group=topic,
         open_source=lambda hooks: open_member(client, group=topic, slot=slot, hooks=hooks, protocol=protocol),
         decoder=ValueDecoder(decode_text),
@@ -64,7 +64,7 @@ def send(client: ClientSettings, topic: str, values: list[str]) -> None:
     assert producer.flush(30) == 0
 
 
-def until(consumers: list[Pipeline], predicate: Any, what: str, timeout_s: float = 40) -> None:
+def until(consumers: list[ConsumerRuntime], predicate: Any, what: str, timeout_s: float = 40) -> None:
     def turn() -> bool:
         for one in consumers:
             one.run_once()
@@ -73,7 +73,7 @@ def until(consumers: list[Pipeline], predicate: Any, what: str, timeout_s: float
     wait_until(turn, timeout_s, what, every_s=0)
 
 
-def shares(consumers: list[Pipeline]) -> list[int]:
+def shares(consumers: list[ConsumerRuntime]) -> list[int]:
     return sorted(len(one.snapshot().partitions) for one in consumers)
 
 

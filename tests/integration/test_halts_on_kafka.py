@@ -21,7 +21,7 @@ from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
 from gdsconsole.kafka.consuming.retries import BreakerPolicy
-from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.dead_letters.envelope import decode
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.halts import services as halts
@@ -61,13 +61,13 @@ class Space:
         self.metrics = topic_factory(partitions=PARTITIONS)
         self.dead = topic_factory(partitions=1)
         self.producer = Producer({"bootstrap.servers": client.bootstrap_servers})
-        self.running: dict[str, Pipeline] = {}
+        self.running: dict[str, ConsumerRuntime] = {}
         services.ensure(groups={name: self.group(name) for name in NAMES})
 
     def group(self, name: str) -> str:
         return f"{self.metrics}-{name}"
 
-    def start(self, name: str, policies: Policies = POLICIES) -> Pipeline:
+    def start(self, name: str, policies: Policies = POLICIES) -> ConsumerRuntime:
         """As a process that starts: with what the database and Kafka keep of the last one."""
         group = self.group(name)
         spec = replace(

@@ -14,11 +14,11 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.clients import new_producer
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.consuming.decoding import ValueDecoder
-from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.consuming.static_member import open_member
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
 from gdsconsole.kafka.errors import TransientError
-from gdsconsole.kafka.status import State
+from gdsconsole.kafka.status import ConsumerState
 from gdsconsole.kafka.step import Batch
 from tests.kafka.deleting import delete_before
 from tests.kafka.steps import Database, MemoryFailures, MemoryHalts, StoreStep, decode_text, known_as
@@ -42,11 +42,11 @@ def running(
     slot: int = 0,
     dlq: str | None = None,
     **rest: Any,
-) -> Iterator[Pipeline]:
+) -> Iterator[ConsumerRuntime]:
     writer = None
     if dlq is not None:
         writer = DeadLetterWriter(new_producer(client), topic_for=lambda _: dlq, park=_no_park)
-    pipeline = Pipeline(
+    pipeline = ConsumerRuntime(
         group=group,
         open_source=lambda hooks: open_member(client, group=group, slot=slot, hooks=hooks),
         decoder=ValueDecoder(decode_text),
@@ -76,7 +76,9 @@ def send(client: ClientSettings, topic: str, values: list[str | None], partition
     assert producer.flush(30) == 0
 
 
-def run_until(pipeline: Pipeline, predicate: Callable[[], bool], what: str, timeout_s: float = 40) -> None:
+def run_until(
+    pipeline: ConsumerRuntime, predicate: Callable[[], bool], what: str, timeout_s: float = 40
+) -> None:
     def once() -> bool:
         pipeline.run_once()
         return predicate()
@@ -115,7 +117,7 @@ def test_everything_is_applied_once_and_committed_to_the_end(settings_of, fresh_
             lambda: committed(settings_of, fresh_topic, fresh_topic) == ends(settings_of, fresh_topic),
             "commits reach the ends",
         )
-        assert pipeline.snapshot().state is State.RUNNING
+        assert pipeline.snapshot().state is ConsumerState.RUNNING
     assert sorted(step.database.effects) == sorted(sent)
     assert step.is_closed
 
@@ -200,7 +202,7 @@ def test_a_long_backoff_never_gets_the_consumer_evicted(kafka, fresh_topic):
 
     step = StoreStep(Database(), before=locked)
     with running(impatient, fresh_topic, step, group=fresh_topic) as pipeline:
-        run_until(pipeline, lambda: pipeline.snapshot().state is State.RETRYING, "it backs off")
+        run_until(pipeline, lambda: pipeline.snapshot().state is ConsumerState.RETRYING, "it backs off")
         rebalances = pipeline.snapshot().counters["rebalances"]
         run_until(pipeline, lambda: len(step.database.effects) >= len(sent), "applied in the end", 60)
         assert pipeline.snapshot().counters["rebalances"] == rebalances

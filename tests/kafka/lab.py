@@ -8,7 +8,7 @@ from typing import Any
 from gdsconsole.kafka.clients import ClientHooks
 from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.decoding import ValueDecoder
-from gdsconsole.kafka.consuming.runtime import Pipeline
+from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter, RefusedDeadLetter
 from tests.kafka.fake_kafka import FakeBroker, FakeProducer, FakeSource
 from tests.kafka.steps import Database, MemoryFailures, MemoryHalts, StoreStep, decode_text, known_as
@@ -28,7 +28,7 @@ class Lab:
         self.parked: list[RefusedDeadLetter] = []
         self.now = 1_000_000.0
         self.topic_id = ""
-        self.pipeline: Pipeline
+        self.pipeline: ConsumerRuntime
         self.source: FakeSource
         self.producer: FakeProducer
         self.step: Any
@@ -48,7 +48,7 @@ class Lab:
         topic_id: str = "topic-1",
         claims: Any = None,
         onward: Any = None,
-    ) -> Pipeline:
+    ) -> ConsumerRuntime:
         self.step = step or StoreStep(self.database)
         self.producer = FakeProducer(self.broker)
         self.failures = failures or MemoryFailures(self.database)
@@ -60,7 +60,7 @@ class Lab:
             self.source = source(self.broker, GROUP, hooks)
             return self.source
 
-        self.pipeline = Pipeline(
+        self.pipeline = ConsumerRuntime(
             group=GROUP,
             open_source=open_source,  # type: ignore[arg-type]
             decoder=ValueDecoder(decode),

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from gdsconsole.kafka.browsing.record_times import RecordTimes
 from gdsconsole.kafka.config import ClientSettings
-from lag.group_readings import GroupReading, PartitionReading, Snapshot
+from lag.group_readings import GroupReading, GroupsSnapshot, PartitionReading
 from lag.group_sampler import take_snapshot
 from tests.waiting import wait_until
 
@@ -98,7 +98,7 @@ class Groups:
         finally:
             consumer.close()
 
-    def snapshot(self, *groups: str) -> Snapshot:
+    def snapshot(self, *groups: str) -> GroupsSnapshot:
         return take_snapshot(
             self.settings, times=self.times, wanted=lambda group: group in groups, rated_topics=[]
         )

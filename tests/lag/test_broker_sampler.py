@@ -13,7 +13,7 @@ from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.live import publish
 from gdsconsole.live.snapshots import latest
 from lag import services
-from lag.broker_sampler import Before, ClusterReading, as_seen, figures, offline_of
+from lag.broker_sampler import ClusterReading, PreviousSample, as_seen, figures, offline_of
 from lag.models import BrokerFigures, BrokerSample
 from lag.services import brokers as broker_services
 from lag.services.brokers import IDLE, latency
@@ -127,7 +127,7 @@ class Brokers:
 
     def __init__(self) -> None:
         self.reading: ClusterReading | KafkaUnavailable = KafkaUnavailable("10.0.0.1:9092", "no answer")
-        self.before: Before | None = None
+        self.before: PreviousSample | None = None
 
     def are(self, *brokers: BrokerFigures, seconds: float = 0, **changes: Any) -> None:
         fields: dict[str, Any] = {
@@ -144,7 +144,7 @@ class Brokers:
         }
         self.reading = ClusterReading(**fields | changes)
 
-    def read(self, *_: Any, before: Before | None) -> ClusterReading:
+    def read(self, *_: Any, before: PreviousSample | None) -> ClusterReading:
         self.before = before
         if isinstance(self.reading, KafkaUnavailable):
             raise self.reading

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from lag.charts import SPANS, Span, WrongSpan, average, columns, highest, lowest, span_of, trend
+from lag.charts import SPANS, TimeRange, WrongSpan, average, columns, highest, lowest, span_of, trend
 from lag.group_charts import changes, group_charts, worst_chart
-from lag.selectors import Limit
+from lag.selectors import LagLimit
 
 NOW = 10_000.0
 QUARTER, HOUR = SPANS[0], SPANS[1]
 FINE_S = 600.0
 
 
-def line(*points: tuple[float, float | None], span: Span = QUARTER, how=highest):
+def line(*points: tuple[float, float | None], span: TimeRange = QUARTER, how=highest):
     """(seconds ago, value) of each point of the chart."""
     rows = [(NOW - ago, (value,)) for ago, value in points]
     times, (values,) = columns(rows, (how,), span=span, now=NOW, fine_s=FINE_S)
@@ -93,7 +93,7 @@ def test_the_limit_is_drawn_where_the_lag_comes_near_it() -> None:
 
 def test_groups_that_came_later_are_gaps_before() -> None:
     found = {"a": [(NOW - 10, (1.0,)), (NOW, (2.0,))], "b": [(NOW, (3.0,))]}
-    chart = worst_chart(found, {"b": Limit(10.0, "rule", False)}, span=QUARTER, now=NOW)
+    chart = worst_chart(found, {"b": LagLimit(10.0, "rule", False)}, span=QUARTER, now=NOW)
     assert chart is not None
     assert [one["values"] for one in chart["series"]] == [[1.0, 2.0], [None, 3.0]]
     assert [one["value"] for one in chart["thresholds"]] == [10.0]

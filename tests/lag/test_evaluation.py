@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from lag.evaluation import GroupVerdict, Point, judge_group, judge_partition
+from lag.evaluation import GroupStatus, Point, judge_group, judge_partition
 from lag.group_readings import GroupReading, PartitionReading
 from lag.models import Method, Status
 
@@ -239,7 +239,7 @@ def group(*parts: PartitionReading, members: int | None = 1, error: str | None =
     return GroupReading("gds-tests", "Stable", members, parts, error)
 
 
-def judged(found: GroupReading, **history: Sequence[Point]) -> GroupVerdict:
+def judged(found: GroupReading, **history: Sequence[Point]) -> GroupStatus:
     """`p0=...` is the history of partition 0."""
     return judge_group(found, {(TOPIC_ID, int(name[1:])): past for name, past in history.items()}, at=0.0)
 

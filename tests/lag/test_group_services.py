@@ -11,9 +11,9 @@ from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.live import publish
 from gdsconsole.live.snapshots import latest
 from lag import services
-from lag.group_readings import GroupReading, PartitionReading, Snapshot, TopicEnd
+from lag.group_readings import GroupReading, GroupsSnapshot, PartitionReading, TopicEnd
 from lag.models import GroupSample, Method, Status
-from lag.sample_window import History
+from lag.sample_window import SampleWindow
 from lag.services import groups as group_services
 from lag.services.groups import measured_lag, topic_rate
 from tests.factories import SAMPLED_AT, make_group_sample
@@ -51,16 +51,18 @@ class Cluster:
     """What the next readings find, instead of a cluster, and the samples made of them."""
 
     def __init__(self) -> None:
-        self.found: Snapshot | KafkaUnavailable = KafkaUnavailable("127.0.0.1:1", "nothing was said yet")
-        self.history = History()
+        self.found: GroupsSnapshot | KafkaUnavailable = KafkaUnavailable(
+            "127.0.0.1:1", "nothing was said yet"
+        )
+        self.history = SampleWindow()
 
     def holds(
         self, *groups: GroupReading, seconds: float = 0, incomplete: str | None = None, **topics: TopicEnd
     ) -> None:
         at = (SAMPLED_AT + timedelta(seconds=seconds)).timestamp()
-        self.found = Snapshot(at, "cluster-1", groups, topics, incomplete)
+        self.found = GroupsSnapshot(at, "cluster-1", groups, topics, incomplete)
 
-    def take(self, *_: Any, **__: Any) -> Snapshot:
+    def take(self, *_: Any, **__: Any) -> GroupsSnapshot:
         if isinstance(self.found, KafkaUnavailable):
             raise self.found
         return self.found
@@ -118,7 +120,7 @@ def test_the_next_sample_knows_the_ones_before(cluster: Cluster) -> None:
     assert row.status == Status.STALLED
     assert (row.consumed_per_s, row.produced_per_s) == (0.0, 0.0)
     # Another process, with no memory, says the same from the rows.
-    cluster.history = History()
+    cluster.history = SampleWindow()
     cluster.holds(group(part(50)), seconds=70)
     assert cluster.sample(70)["gds-alerting"].status == Status.STALLED
 

@@ -16,7 +16,7 @@ from gdsconsole.kafka.cluster.groups import read_groups
 from gdsconsole.kafka.config import ClientSettings
 from lag import services
 from lag.models import MAX_GROUP_NAME, GroupSample
-from lag.sample_window import History
+from lag.sample_window import SampleWindow
 from tests.kafka.raw_groups import Coordinator, coordinator
 from tests.lag.kafka_groups import Groups
 from topics.models import Alert, AlertRule, Source
@@ -65,7 +65,7 @@ def test_every_odd_name_is_stored_judged_and_has_a_page(
         odd(name).commit(fresh_topic, 0, 1)
     AlertRule.objects.create(name="behind", source=Source.LAG, metric_name="consumer_lag", threshold=1)
     rows = services.sample_groups(
-        settings=groups.settings, times=groups.times, history=History(), now=timezone.now()
+        settings=groups.settings, times=groups.times, history=SampleWindow(), now=timezone.now()
     )
     lags = {row.group: row.total_lag for row in rows}
     assert (lags[group], lags[".."], lags["two\nlines"], lags["\x1b[2J"], lags[""]) == (3, 4, 4, 4, None)

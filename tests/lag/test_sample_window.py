@@ -7,7 +7,7 @@ import pytest
 from lag.evaluation import WINDOW_S, Point
 from lag.group_readings import GroupReading, PartitionReading
 from lag.models import GroupSample
-from lag.sample_window import History, SeenCommit, next_seen
+from lag.sample_window import SampleWindow, SeenCommit, next_seen
 from tests.factories import SAMPLED_AT, make_group_sample, partition_sample
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,7 @@ def sample(seconds: float, group: str = "gds-alerting", **partition: object) -> 
     )
 
 
-def refreshed(history: History, seconds: float) -> list[float]:
+def refreshed(history: SampleWindow, seconds: float) -> list[float]:
     """Seconds of the points of the one partition, after a refresh."""
     history.refresh(now=SAMPLED_AT + timedelta(seconds=seconds))
     return [point.at - SAMPLED_AT.timestamp() for point in history.of("gds-alerting").get(KEY, [])]
@@ -31,7 +31,7 @@ def refreshed(history: History, seconds: float) -> list[float]:
 def test_a_new_process_starts_with_what_others_stored() -> None:
     sample(0, committed=5, end=9, lag=4)
     sample(5, committed=7, end=9, lag=2)
-    history = History()
+    history = SampleWindow()
     history.refresh(now=SAMPLED_AT + timedelta(seconds=10))
     start = SAMPLED_AT.timestamp()
     assert history.of("gds-alerting") == {KEY: [Point(start, 5, 9, 4), Point(start + 5, 7, 9, 2)]}
@@ -40,7 +40,7 @@ def test_a_new_process_starts_with_what_others_stored() -> None:
 
 def test_only_new_rows_are_read_again() -> None:
     sample(0)
-    history = History()
+    history = SampleWindow()
     assert refreshed(history, 5) == [0]
     sample(5)
     GroupSample.objects.filter(sampled_at=SAMPLED_AT).update(partitions=[])
@@ -50,7 +50,7 @@ def test_only_new_rows_are_read_again() -> None:
 def test_what_is_older_than_the_window_is_forgotten() -> None:
     sample(0)
     sample(10)
-    history = History()
+    history = SampleWindow()
     assert refreshed(history, WINDOW_S) == [0, 10]
     assert refreshed(history, WINDOW_S + 1) == [10]
     assert refreshed(history, WINDOW_S + 11) == []
@@ -61,7 +61,7 @@ def test_unknown_samples_are_gaps() -> None:
     sample(5, end=None, lag=None)
     make_group_sample(sampled_at=SAMPLED_AT + timedelta(seconds=10), partitions=None)
     sample(15)
-    assert refreshed(History(), 20) == [0, 15]
+    assert refreshed(SampleWindow(), 20) == [0, 15]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_commit_that_stands_where_it_stood_when_the_topic_became_another(
 
 def test_such_a_commit_gives_no_lag_until_it_moves_or_says_what_it_is_of() -> None:
     sample(0, committed=50, end=50, lag=0)
-    history = History()
+    history = SampleWindow()
     history.refresh(now=SAMPLED_AT + timedelta(seconds=5))
 
     def read(committed: int, *, is_own: bool = False) -> int | None:

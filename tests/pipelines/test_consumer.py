@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError
 
 from gdsconsole.kafka.errors import FencedError, MemberNotReleased
-from gdsconsole.kafka.status import Snapshot, State
+from gdsconsole.kafka.status import ConsumerSnapshot, ConsumerState
 from gdsconsole.pipelines import capacity, leases, services
 from gdsconsole.pipelines.consumer import ConsumerLoop, Outcome
 from gdsconsole.pipelines.leases import Holder
@@ -48,9 +48,9 @@ class Runtime:
     def retry_now(self) -> None:
         self.nudges += 1
 
-    def snapshot(self) -> Snapshot:
-        return Snapshot(
-            state=State.RUNNING,
+    def snapshot(self) -> ConsumerSnapshot:
+        return ConsumerSnapshot(
+            state=ConsumerState.RUNNING,
             reason="",
             partitions=self.partitions,
             waiting={},

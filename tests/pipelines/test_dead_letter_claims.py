@@ -12,8 +12,8 @@ from django.db import connection
 
 from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
-from gdsconsole.kafka.dead_letters.claims import Claim, Claimed
-from gdsconsole.kafka.status import State
+from gdsconsole.kafka.dead_letters.claims import ClaimResult, RecordClaim
+from gdsconsole.kafka.status import ConsumerState
 from gdsconsole.kafka.step import PartitionId
 from gdsconsole.pipelines import dead_letter_claims
 from gdsconsole.pipelines.dead_letter_claims import KEPT, TTL, StoredClaims
@@ -23,8 +23,8 @@ from tests.kafka.lab import Lab
 
 NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 PART = PartitionId("gds.metrics.production", 3, "topic-1", "cluster-1")
-ONE, TWO = Claim(PART, 1), Claim(PART, 2)
-NOTHING: frozenset[Claim] = frozenset()
+ONE, TWO = RecordClaim(PART, 1), RecordClaim(PART, 2)
+NOTHING: frozenset[RecordClaim] = frozenset()
 
 
 def group(name: str, now: Callable[[], datetime] = lambda: NOW) -> StoredClaims:
@@ -34,12 +34,12 @@ def group(name: str, now: Callable[[], datetime] = lambda: NOW) -> StoredClaims:
 @pytest.mark.django_db
 def test_who_comes_first_writes_and_the_others_find_it_safe():
     first, second = group("gds-alerting"), group("gds-warehouse")
-    assert first.claim([ONE, TWO]) == Claimed(frozenset({ONE, TWO}), NOTHING)
-    assert second.claim([ONE, TWO]) == Claimed(NOTHING, NOTHING)
+    assert first.claim([ONE, TWO]) == ClaimResult(frozenset({ONE, TWO}), NOTHING)
+    assert second.claim([ONE, TWO]) == ClaimResult(NOTHING, NOTHING)
     first.settle([ONE])
-    assert second.claim([ONE, TWO]) == Claimed(NOTHING, frozenset({ONE}))
+    assert second.claim([ONE, TWO]) == ClaimResult(NOTHING, frozenset({ONE}))
     first.settle([TWO])
-    assert second.claim([ONE, TWO]) == Claimed(NOTHING, frozenset({ONE, TWO}))
+    assert second.claim([ONE, TWO]) == ClaimResult(NOTHING, frozenset({ONE, TWO}))
 
 
 @pytest.mark.django_db
@@ -49,13 +49,13 @@ def test_a_claim_whose_holder_died_is_its_successors_at_once_and_anybodys_later(
     almost, over = NOW + TTL - timedelta(seconds=1), NOW + TTL
     assert group("gds-warehouse", lambda: almost).claim([ONE]).mine == NOTHING
     assert group("gds-warehouse", lambda: over).claim([ONE]).mine == {ONE}
-    assert group("gds-alerting", lambda: over).claim([ONE]) == Claimed(NOTHING, NOTHING)
+    assert group("gds-alerting", lambda: over).claim([ONE]) == ClaimResult(NOTHING, NOTHING)
 
 
 @pytest.mark.django_db
 def test_another_topic_of_the_name_is_another_record():
     group("gds-alerting").claim([ONE])
-    remade = Claim(PART._replace(topic_id="topic-2"), 1)
+    remade = RecordClaim(PART._replace(topic_id="topic-2"), 1)
     assert group("gds-warehouse").claim([remade]).mine == {remade}
 
 
@@ -69,7 +69,7 @@ def test_what_every_group_is_long_past_is_forgotten():
 
 @pytest.mark.django_db(transaction=True)
 def test_of_groups_that_come_at_once_one_has_each():
-    wanted = [Claim(PART, offset) for offset in range(100)]
+    wanted = [RecordClaim(PART, offset) for offset in range(100)]
     barrier, found = Barrier(3), {}
 
     def come(name: str) -> None:
@@ -94,8 +94,8 @@ class Shared:
     """Claims in memory, for two groups of one database. `away` is what every call raises meanwhile."""
 
     def __init__(self) -> None:
-        self.holders: dict[Claim, str] = {}
-        self.safe: set[Claim] = set()
+        self.holders: dict[RecordClaim, str] = {}
+        self.safe: set[RecordClaim] = set()
         self.away: Exception | None = None
         self.fails_to_mark = False
 
@@ -115,7 +115,7 @@ class Ours:
         for one in set(records) - safe:
             self.shared.holders.setdefault(one, self.name)
         mine = {one for one in set(records) - safe if self.shared.holders[one] == self.name}
-        return Claimed(frozenset(mine), safe)
+        return ClaimResult(frozenset(mine), safe)
 
     def settle(self, records):
         if self.shared.away or self.shared.fails_to_mark:
@@ -151,7 +151,7 @@ def test_nothing_is_committed_past_a_letter_that_another_group_has_claimed_and_n
     first.turns(2)
     assert (first.dead, shared.safe) == ([], set())
     second.turns(2)
-    assert second.pipeline.snapshot().state is State.RETRYING
+    assert second.pipeline.snapshot().state is ConsumerState.RETRYING
     assert "another group's" in second.pipeline.snapshot().reason
     assert second.committed() in (None, 0)
     # The first one dies; its claims run out.
@@ -167,7 +167,7 @@ def test_without_the_database_no_letter_is_written_and_everything_waits():
     lab = started(shared, "first")
     lab.turns(3)
     assert lab.dead == []
-    assert lab.pipeline.snapshot().state is State.RETRYING
+    assert lab.pipeline.snapshot().state is ConsumerState.RETRYING
     shared.away = None
     lab.turns(5)
     assert (len(lab.dead), lab.committed()) == (2, 4)

@@ -14,7 +14,7 @@ from gdsconsole.pipelines import services
 from gdsconsole.pipelines.halts import services as halts
 from gdsconsole.pipelines.halts import skipping
 from gdsconsole.pipelines.halts.services import Decision, HaltsMoved
-from gdsconsole.pipelines.halts.skipping import Skip, Stand, Target, WrongSkip
+from gdsconsole.pipelines.halts.skipping import HaltedPartition, Skip, SkipTarget, WrongSkip
 from gdsconsole.pipelines.halts.store import StoredHalts
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline
 from tests.factories import by
@@ -136,9 +136,9 @@ def test_what_dead_letters_until_it_is_good_may_be_resumed(pipeline):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("offset:12", Target(offset=12)),
-        ("latest", Target()),
-        ("time:2026-01-15T10:30:00Z", Target(at=NOW)),
+        ("offset:12", SkipTarget(offset=12)),
+        ("latest", SkipTarget()),
+        ("time:2026-01-15T10:30:00Z", SkipTarget(at=NOW)),
     ],
 )
 def test_a_target(text, expected):
@@ -153,9 +153,9 @@ def test_what_is_no_target_is_named(text):
         skipping.target(text)
 
 
-def stand(number: int, at: int, log_start: int | None, end: int | None) -> Stand:
+def stand(number: int, at: int, log_start: int | None, end: int | None) -> HaltedPartition:
     row = PartitionHalt(topic=TOPIC, partition=number, offset=at, group=GROUP)
-    return Stand(row, log_start, end)
+    return HaltedPartition(row, log_start, end)
 
 
 def told(skips: list[Skip]) -> list[tuple[int, int, int, int]]:
@@ -164,23 +164,23 @@ def told(skips: list[Skip]) -> list[tuple[int, int, int, int]]:
 
 def test_a_skip_to_the_end_to_an_offset_and_to_a_time():
     held = [stand(3, 100, 0, 150), stand(4, 20, 25, 40)]
-    assert told(skipping.plan(Target(), held, {})) == [(3, 150, 50, 0), (4, 40, 15, 5)]
+    assert told(skipping.plan(SkipTarget(), held, {})) == [(3, 150, 50, 0), (4, 40, 15, 5)]
     assert [one.waiting for one in held] == [50, 15]
-    assert told(skipping.plan(Target(offset=110), held[:1], {})) == [(3, 110, 10, 0)]
+    assert told(skipping.plan(SkipTarget(offset=110), held[:1], {})) == [(3, 110, 10, 0)]
     times = {(TOPIC, 3): 120, (TOPIC, 4): None}
-    assert told(skipping.plan(Target(at=NOW), held, times)) == [(3, 120, 20, 0), (4, 40, 15, 5)]
+    assert told(skipping.plan(SkipTarget(at=NOW), held, times)) == [(3, 120, 20, 0), (4, 40, 15, 5)]
     # One that stands behind that time already is left as it is.
-    assert told(skipping.plan(Target(at=NOW), held, times | {(TOPIC, 3): 90})) == [(4, 40, 15, 5)]
+    assert told(skipping.plan(SkipTarget(at=NOW), held, times | {(TOPIC, 3): 90})) == [(4, 40, 15, 5)]
 
 
 @pytest.mark.parametrize(
     ("target", "held", "why"),
     [
-        (Target(offset=99), stand(3, 100, 0, 150), "offset 99 is not between 100"),
-        (Target(offset=151), stand(3, 100, 0, 150), "and 150, its end"),
-        (Target(), stand(3, 100, None, None), "gave no answer"),
-        (Target(), stand(3, 150, 0, 150), "nothing would be skipped"),
-        (Target(at=NOW), stand(3, 100, 0, 150), "gave no answer"),
+        (SkipTarget(offset=99), stand(3, 100, 0, 150), "offset 99 is not between 100"),
+        (SkipTarget(offset=151), stand(3, 100, 0, 150), "and 150, its end"),
+        (SkipTarget(), stand(3, 100, None, None), "gave no answer"),
+        (SkipTarget(), stand(3, 150, 0, 150), "nothing would be skipped"),
+        (SkipTarget(at=NOW), stand(3, 100, 0, 150), "gave no answer"),
     ],
 )
 def test_a_skip_that_leads_nowhere_says_why(target, held, why):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdsconsole.pipelines.partition_shares import Cell, Place, place_of, shared, strips, tint
+from gdsconsole.pipelines.partition_shares import PartitionCell, Place, place_of, shared, strips, tint
 
 TOPIC = "gds.metrics.production"
 
@@ -44,12 +44,12 @@ def test_each_partition_is_a_cell_of_its_consumer():
     (strip,) = strips(held=held, known=places(0, 5), waiting={Place(TOPIC, 1): "database: locked"}, halted={})
     assert strip.topic == TOPIC
     assert strip.cells == (
-        Cell(0, 0, ""),
-        Cell(1, 0, "database: locked"),
-        Cell(2, None, ""),
-        Cell(3, 9, ""),
-        Cell(4, None, ""),
-        Cell(5, None, ""),
+        PartitionCell(0, 0, ""),
+        PartitionCell(1, 0, "database: locked"),
+        PartitionCell(2, None, ""),
+        PartitionCell(3, 9, ""),
+        PartitionCell(4, None, ""),
+        PartitionCell(5, None, ""),
     )
     assert [cell.tint for cell in strip.cells] == ["1", "1", "nobody", "2", "nobody", "nobody"]
 

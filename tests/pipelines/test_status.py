@@ -6,13 +6,21 @@ from typing import Any
 
 import pytest
 
-from gdsconsole.pipelines.status import Around, Kind, Verdict, around_of, headline, lag_of, verdict
+from gdsconsole.pipelines.status import (
+    ClusterCondition,
+    Kind,
+    PipelineStatus,
+    around_of,
+    headline,
+    lag_of,
+    verdict,
+)
 
-UP = Around(brokers_answer=True, absent=frozenset())
+UP = ClusterCondition(brokers_answer=True, absent=frozenset())
 METRICS = "gds.metrics.production"
 
 
-def judged(**changes: Any) -> Verdict:
+def judged(**changes: Any) -> PipelineStatus:
     usual = {
         "state": "running",
         "running": 1,
@@ -38,16 +46,19 @@ def judged(**changes: Any) -> Verdict:
         ({"rate": 0.0, "lag": None}, Kind.UNKNOWN),
         ({"partitions": 0}, Kind.NO_PARTITIONS),
         # All brokers dead: the rate is of before, or of a lag that nobody could ask for.
-        ({"around": Around(brokers_answer=False)}, Kind.NO_BROKERS),
-        ({"around": Around(brokers_answer=False), "state": "starting"}, Kind.NO_BROKERS),
-        ({"around": Around(True, frozenset({METRICS})), "rate": None}, Kind.NO_TOPIC),
+        ({"around": ClusterCondition(brokers_answer=False)}, Kind.NO_BROKERS),
+        ({"around": ClusterCondition(brokers_answer=False), "state": "starting"}, Kind.NO_BROKERS),
+        ({"around": ClusterCondition(True, frozenset({METRICS})), "rate": None}, Kind.NO_TOPIC),
         # One of two that it reads: it reads the other.
         (
-            {"around": Around(True, frozenset({METRICS})), "reads": [METRICS, "gds.metrics.staging"]},
+            {
+                "around": ClusterCondition(True, frozenset({METRICS})),
+                "reads": [METRICS, "gds.metrics.staging"],
+            },
             Kind.READS,
         ),
         # Whether brokers answer is not known where nobody sampled them.
-        ({"around": Around()}, Kind.READS),
+        ({"around": ClusterCondition()}, Kind.READS),
         ({"state": "retrying", "reason": "waits for the database: it is locked"}, Kind.NO_DATABASE),
         ({"state": "retrying", "reason": "t-0: RuntimeError: a bug"}, Kind.OFF),
         ({"state": "paused"}, Kind.OFF),
@@ -58,12 +69,12 @@ def test_a_pipeline_reads_or_the_reason_is_told(changes: dict[str, Any], kind: K
     assert judged(**changes).kind is kind
 
 
-def told(*each: tuple[str, str, Verdict]) -> str:
+def told(*each: tuple[str, str, PipelineStatus]) -> str:
     return headline(each)
 
 
 READS, IDLE = judged(), judged(rate=0.0, lag=0.0)
-NO_BROKERS = judged(around=Around(brokers_answer=False))
+NO_BROKERS = judged(around=ClusterCondition(brokers_answer=False))
 
 
 def test_the_sentence_is_of_what_is_read() -> None:
@@ -77,7 +88,7 @@ def test_the_sentence_is_of_what_is_read() -> None:
     assert told(("a", "running", NO_BROKERS), ("b", "running", NO_BROKERS)) == (
         "a and b are retrying: no broker answers."
     )
-    missing = judged(around=Around(True, frozenset({METRICS})))
+    missing = judged(around=ClusterCondition(True, frozenset({METRICS})))
     assert told(("a", "running", missing), ("b", "running", missing), ("c", "running", IDLE)) == (
         f"a and b have nothing to read: {METRICS} is not on the cluster."
     )
@@ -95,9 +106,9 @@ def test_the_sentence_is_of_what_is_read() -> None:
 def test_what_was_published_long_ago_is_unknown() -> None:
     brokers = {"cluster": {"brokers": None, "published_at": 100.0}}
     compared = {"declared": {"absent": [METRICS], "published_at": 100.0}}
-    assert around_of(brokers, compared, now=110.0) == Around(False, frozenset({METRICS}))
-    assert around_of(brokers, compared, now=140.0) == Around(None, frozenset({METRICS}))
-    assert around_of(None, None, now=110.0) == Around()
+    assert around_of(brokers, compared, now=110.0) == ClusterCondition(False, frozenset({METRICS}))
+    assert around_of(brokers, compared, now=140.0) == ClusterCondition(None, frozenset({METRICS}))
+    assert around_of(None, None, now=110.0) == ClusterCondition()
     lag = {"gds-alerting": {"total_lag": 7, "published_at": 100.0}}
     assert lag_of(lag, "gds-alerting", now=110.0) == 7
     assert lag_of(lag, "gds-alerting", now=140.0) is None

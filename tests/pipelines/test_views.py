@@ -16,7 +16,7 @@ from gdsconsole.live.publish import flush, publish
 from gdsconsole.pipelines import leases, selectors, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
 from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
-from gdsconsole.pipelines.status import Kind, Verdict
+from gdsconsole.pipelines.status import Kind, PipelineStatus
 from gdsconsole.pipelines.views import headline
 from gdsconsole.workers import marks
 from tests.factories import by
@@ -159,7 +159,7 @@ def test_what_runs_and_can_not_read_is_not_called_running(login):
 
 def test_a_headline_for_a_quiet_day_and_an_empty_one():
     assert headline([]).startswith("No pipeline is known yet")
-    view = replace(selectors.read(now=timezone.now())[0], verdict=Verdict(Kind.READS, "reads"))
+    view = replace(selectors.read(now=timezone.now())[0], verdict=PipelineStatus(Kind.READS, "reads"))
     assert headline([view, view]) == "Every pipeline reads."
     assert headline([view]) == "alerting reads."
     halted = replace(view, state="halted")

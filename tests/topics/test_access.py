@@ -12,7 +12,7 @@ from gdsconsole.access import ROLES
 from tests.factories import make_record
 from tests.topics.making import make_alert
 from topics.messages import views as message_views
-from topics.messages.search import One
+from topics.messages.search import OneRecord
 from topics.models import Alert, TopicDefinition
 from topics.urls import urlpatterns
 
@@ -51,7 +51,7 @@ def test_who_may_do_what(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cluster_is(error="no answer")
-    monkeypatch.setattr(message_views, "read_one", lambda *place: One(make_record(), [], None, None))
+    monkeypatch.setattr(message_views, "read_one", lambda *place: OneRecord(make_record(), [], None, None))
     TopicDefinition.objects.create(name=TOPIC)
     alert = make_alert()
     data = {"id": alert.pk} if method == "post" else {}

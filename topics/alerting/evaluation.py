@@ -1,7 +1,7 @@
 """The open alerts in memory, and what a batch of samples would change about them. Pure.
 
-`Ledger.draft` never changes the ledger: it returns drafts, which the caller stores in one transaction
-and only then hands to `Ledger.accept`. So a batch whose transaction failed left nothing behind and can
+`OpenAlerts.draft` never changes the ledger: it returns drafts, which the caller stores in one transaction
+and only then hands to `OpenAlerts.accept`. So a batch whose transaction failed left nothing behind and can
 be judged again.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from topics.alerting.rules import Change, Rule, Standing, State, fingerprint, judge
+from topics.alerting.rules import Rule, SeriesState, Standing, Transition, fingerprint, judge
 
 # A series of a rule: (rule id, fingerprint of the labels).
 Key = tuple[int, str]
@@ -78,7 +78,7 @@ class Draft:
 
     first: Sample
     alert_id: int | None
-    stored_state: State | None
+    stored_state: SeriesState | None
     standing: Standing
     last: Sample
     fired_by: Sample | None = None
@@ -102,7 +102,7 @@ class Draft:
 
 
 @dataclass(slots=True)
-class Ledger:
+class OpenAlerts:
     """Open alerts by series."""
 
     alerts: dict[Key, OpenAlert] = field(default_factory=dict)
@@ -195,14 +195,14 @@ class Ledger:
         ]
 
 
-def _take(draft: Draft, change: Change, standing: Standing | None, sample: Sample) -> None:
+def _take(draft: Draft, change: Transition, standing: Standing | None, sample: Sample) -> None:
     if sample.value is not None and sample.at >= draft.standing.newest:
         draft.last = sample
     if standing is not None:
         draft.standing = standing
-    if change is Change.FIRED:
+    if change is Transition.FIRED:
         draft.fired_by = sample
-    elif change is Change.RESOLVED:
+    elif change is Transition.RESOLVED:
         draft.resolved_by = sample
-    elif change is Change.DROPPED:
+    elif change is Transition.DROPPED:
         draft.is_dropped = True

@@ -20,7 +20,7 @@ _MOST_POINTS = 1_500
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class SeriesTrace:
     """One metric's values by time (epoch seconds), oldest first. `moved` is how far its level went when
     the alert began, in multiples of how much it had varied before; None where too little came before
     to say."""
@@ -30,24 +30,24 @@ class Trace:
     values: Sequence[float]
     moved: float | None = None
 
-    def within(self, first: float, last: float) -> Trace:
+    def within(self, first: float, last: float) -> SeriesTrace:
         """The part of it between these times."""
         kept = [at for at in range(len(self.times)) if first <= self.times[at] <= last]
-        return Trace(
+        return SeriesTrace(
             self.metric_name, [self.times[at] for at in kept], [self.values[at] for at in kept], self.moved
         )
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    own: Trace
-    others: Sequence[Trace]
+class Evidence:
+    own: SeriesTrace
+    others: Sequence[SeriesTrace]
     left_out: int  # samples of the series that are further away than `REACH`
 
 
 def history_of(
     metrics: Sequence[Metric], *, labels: Mapping[str, str], metric_name: str, around: datetime
-) -> History:
+) -> Evidence:
     """The series of an alert, and the other metrics of its instance, those first that moved most."""
     ours = [metric for metric in metrics if is_of(metric, labels)]
     near = [metric for metric in ours if abs(metric.timestamp - around) <= REACH]
@@ -58,7 +58,7 @@ def history_of(
     others = [_trace(name, found, around) for name, found in by_name.items() if len(found) > 1]
     others.sort(key=lambda trace: (-(trace.moved or 0.0), trace.metric_name))
     far = sum(1 for metric in ours if metric.metric_name == metric_name) - len(own.times)
-    return History(
+    return Evidence(
         own=_thinned(own), others=[_thinned(trace) for trace in others[:MOST_OTHERS]], left_out=far
     )
 
@@ -69,14 +69,14 @@ def is_of(metric: Metric, labels: Mapping[str, str]) -> bool:
     return all(as_label(own.get(name, value)) == value for name, value in labels.items())
 
 
-def _trace(name: str, metrics: Sequence[Metric], around: datetime) -> Trace:
+def _trace(name: str, metrics: Sequence[Metric], around: datetime) -> SeriesTrace:
     ordered = sorted(metrics, key=lambda metric: metric.timestamp)
     times = [metric.timestamp.timestamp() for metric in ordered]
     values = [metric.value for metric in ordered]
     at = around.timestamp()
     before = [value for time, value in zip(times, values, strict=True) if time < at]
     after = [value for time, value in zip(times, values, strict=True) if at <= time < at + SOON_S]
-    return Trace(name, times, values, _moved(before, after))
+    return SeriesTrace(name, times, values, _moved(before, after))
 
 
 def _moved(before: Sequence[float], after: Sequence[float]) -> float | None:
@@ -88,10 +88,10 @@ def _moved(before: Sequence[float], after: Sequence[float]) -> float | None:
     return abs(median(after) - usual) / varied
 
 
-def _thinned(trace: Trace) -> Trace:
+def _thinned(trace: SeriesTrace) -> SeriesTrace:
     """At most `_MOST_POINTS` points, the newest among them."""
     step = -(-len(trace.times) // _MOST_POINTS)
     if step <= 1:
         return trace
     first = (len(trace.times) - 1) % step
-    return Trace(trace.metric_name, trace.times[first::step], trace.values[first::step], trace.moved)
+    return SeriesTrace(trace.metric_name, trace.times[first::step], trace.values[first::step], trace.moved)

@@ -16,7 +16,7 @@ from gdsconsole.kafka.errors import InvalidMessage, KafkaUnavailable, UnknownTop
 from gdsconsole.kafka.timestamps import stamp_ms, written_at
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.text.content import one_line
-from topics.alerting.evidence import Trace, history_of, is_of
+from topics.alerting.evidence import SeriesTrace, history_of, is_of
 from topics.event_time import event_time, sent_at
 from topics.models import Alert
 from topics.telemetry import Metric, decode_metric
@@ -28,7 +28,7 @@ MOVED = 3.0  # by how many times its usual variation a metric's level must go to
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class AlertEvidence:
     """`error` is a line where Kafka could not be read. `record` is None where it is gone, or never was."""
 
     chart: dict[str, Any]
@@ -38,24 +38,26 @@ class Story:
     error: str = ""
 
 
-def read_story(alert: Alert, *, live: str) -> Story:
+def read_evidence(alert: Alert, *, live: str) -> AlertEvidence:
     """The story of an alert; of one that no topic knows, the chart of what its row says."""
-    known = Trace(alert.metric_name, *_known_points(alert))
+    known = SeriesTrace(alert.metric_name, *_known_points(alert))
     if alert.topic is None or alert.partition is None or alert.offset is None:
-        return Story(_chart(alert, known, live), "The values the console stored, and those that come in now.")
+        return AlertEvidence(
+            _chart(alert, known, live), "The values the console stored, and those that come in now."
+        )
     try:
         window = _read(alert.topic, alert.partition, max(0, alert.offset - BEFORE), alert.offset + AFTER)
         cause = next((record for record in window.records if record.offset() == alert.offset), None)
         if cause is None and not window.is_whole:
             cause = next(iter(_read(alert.topic, alert.partition, alert.offset, alert.offset).records), None)
     except (KafkaUnavailable, UnknownTopic) as error:
-        return Story(_chart(alert, known, live), "The values the console stored.", error=str(error))
+        return AlertEvidence(_chart(alert, known, live), "The values the console stored.", error=str(error))
     metrics = [metric for record in window.records if (metric := _decoded(record)) is not None]
     history = history_of(metrics, labels=alert.labels, metric_name=alert.metric_name, around=alert.started_at)
     own = history.own.within(*_shown(alert))
     if len(own.times) < 2:
         own = known
-    return Story(
+    return AlertEvidence(
         chart=_chart(alert, own, live),
         note=_note(len(own.times), history.left_out, window),
         record=_cause(alert, cause),
@@ -91,7 +93,7 @@ def _known_points(alert: Alert) -> tuple[list[float], list[float]]:
     return times, [points[at] for at in times]
 
 
-def _chart(alert: Alert, trace: Trace, live: str) -> dict[str, Any]:
+def _chart(alert: Alert, trace: SeriesTrace, live: str) -> dict[str, Any]:
     marks = [
         (alert.started_at, "first bad sample", "warn"),
         (alert.fired_at, "fired", "bad"),
@@ -150,7 +152,7 @@ def _record(record: Record, metric: Metric) -> dict[str, Any]:
     }
 
 
-def _other(trace: Trace) -> dict[str, Any]:
+def _other(trace: SeriesTrace) -> dict[str, Any]:
     unit = unit_of(trace.metric_name)
     step = max(1, len(trace.values) // 80)
     moved = trace.moved

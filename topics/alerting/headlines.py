@@ -12,7 +12,7 @@ from topics.models import Alert, AlertState
 
 
 @dataclass(frozen=True, slots=True)
-class Firing:
+class FiringCounts:
     """How many alerts fire, how many of them nobody has acknowledged, and the worst of those."""
 
     total: int
@@ -21,7 +21,7 @@ class Firing:
     worst: Alert | None
 
 
-def about_alerts(firing: Firing, *, pending: int, rules: int, now: datetime) -> Headline:
+def about_alerts(firing: FiringCounts, *, pending: int, rules: int, now: datetime) -> Headline:
     if not firing.total:
         waiting = f"{pending} pending. " if pending else ""
         return Headline(f"Nothing is firing. {waiting}{plural(rules, 'rule')} evaluated.", "ok")

@@ -84,7 +84,7 @@ class Rule:
         return _pattern(self.environment)
 
 
-class State(StrEnum):
+class SeriesState(StrEnum):
     """What is remembered of a series between samples; a series without a standing is inactive."""
 
     PENDING = "pending"
@@ -95,13 +95,13 @@ class State(StrEnum):
 class Standing:
     """An open alert: broken since `since`, newest sample at `newest`, good again since `good_since`."""
 
-    state: State
+    state: SeriesState
     since: datetime
     newest: datetime
     good_since: datetime | None = None
 
 
-class Change(Enum):
+class Transition(Enum):
     """What a sample did to its series."""
 
     NOTHING = "nothing"
@@ -112,12 +112,12 @@ class Change(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    change: Change
+class TransitionResult:
+    change: Transition
     standing: Standing | None  # None: inactive from here on
 
 
-def judge(rule: Rule, standing: Standing | None, value: float | None, at: datetime) -> Verdict:
+def judge(rule: Rule, standing: Standing | None, value: float | None, at: datetime) -> TransitionResult:
     """Take a series one sample further.
 
     1. An unknown value (None) changes nothing: it neither fires nor resolves.
@@ -128,27 +128,29 @@ def judge(rule: Rule, standing: Standing | None, value: float | None, at: dateti
        good; a bad one in between starts that wait again.
     """
     if value is None or (standing is not None and at < standing.newest):
-        return Verdict(Change.NOTHING, standing)
+        return TransitionResult(Transition.NOTHING, standing)
     if rule.is_broken_by(value):
         return _bad(rule, standing, at)
     if standing is None:
-        return Verdict(Change.NOTHING, None)
-    if standing.state is State.PENDING:
-        return Verdict(Change.DROPPED, None)
+        return TransitionResult(Transition.NOTHING, None)
+    if standing.state is SeriesState.PENDING:
+        return TransitionResult(Transition.DROPPED, None)
     good_since = standing.good_since or at
     if at - good_since >= timedelta(seconds=rule.keep_firing_for_s):
-        return Verdict(Change.RESOLVED, None)
-    return Verdict(Change.NOTHING, Standing(standing.state, standing.since, at, good_since))
+        return TransitionResult(Transition.RESOLVED, None)
+    return TransitionResult(Transition.NOTHING, Standing(standing.state, standing.since, at, good_since))
 
 
-def _bad(rule: Rule, standing: Standing | None, at: datetime) -> Verdict:
+def _bad(rule: Rule, standing: Standing | None, at: datetime) -> TransitionResult:
     if standing is None:
         if rule.for_s == 0:
-            return Verdict(Change.FIRED, Standing(State.FIRING, since=at, newest=at))
-        return Verdict(Change.OPENED, Standing(State.PENDING, since=at, newest=at))
-    if standing.state is State.PENDING and at - standing.since >= timedelta(seconds=rule.for_s):
-        return Verdict(Change.FIRED, Standing(State.FIRING, since=standing.since, newest=at))
-    return Verdict(Change.NOTHING, Standing(standing.state, standing.since, at))
+            return TransitionResult(Transition.FIRED, Standing(SeriesState.FIRING, since=at, newest=at))
+        return TransitionResult(Transition.OPENED, Standing(SeriesState.PENDING, since=at, newest=at))
+    if standing.state is SeriesState.PENDING and at - standing.since >= timedelta(seconds=rule.for_s):
+        return TransitionResult(
+            Transition.FIRED, Standing(SeriesState.FIRING, since=standing.since, newest=at)
+        )
+    return TransitionResult(Transition.NOTHING, Standing(standing.state, standing.since, at))
 
 
 def metric_labels(rule: Rule, metric: Metric, environment: str | None) -> dict[str, str]:

@@ -22,13 +22,13 @@ from gdsconsole.kafka.timestamps import written_at
 from gdsconsole.live.publish import publish
 from gdsconsole.pipelines import progress
 from topics import naming
-from topics.alerting.evaluation import Coordinates, Draft, Ledger, Sample, Series
+from topics.alerting.evaluation import Coordinates, Draft, OpenAlerts, Sample, Series
 from topics.alerting.outbox import EventSender, alert_changed
 from topics.alerting.rules import Rule, RuleBook, metric_labels
 from topics.alerting.services.alerts import (
     LEASE,
     AlertsMoved,
-    Stored,
+    StoredDrafts,
     open_alerts,
     refresh_alerts,
     resolve_quiet,
@@ -69,7 +69,7 @@ class RulesStep:
         self._window = window
         self._sender: EventSender | TransactionalEvents = sender or EventSender()
         self._clock = clock
-        self._ledger = Ledger()
+        self._ledger = OpenAlerts()
         self._book = RuleBook(())
         self._rules: dict[int, Rule] = {}
         self._series: dict[tuple[object, ...], Series | None] = {}
@@ -133,14 +133,16 @@ class RulesStep:
         self._take(drafts, with_effect, stored, now)
         return True
 
-    def _take(self, drafts: Sequence[Draft], written: Sequence[Draft], stored: Stored, now: datetime) -> None:
+    def _take(
+        self, drafts: Sequence[Draft], written: Sequence[Draft], stored: StoredDrafts, now: datetime
+    ) -> None:
         """What follows a commit. It can't undo the batch; only a transaction that lacks its events may."""
         self._ledger.accept([draft for draft in drafts if not draft.has_effect], {}, now)
         self._ledger.accept(written, stored.ids, now)
         self._book.watch(self._ledger.open_series())
         self._announce(stored)
 
-    def _announce(self, stored: Stored) -> None:
+    def _announce(self, stored: StoredDrafts) -> None:
         self.written += len(stored.events)
         for alert in stored.changed:
             publish("alert.changed", str(alert.pk), alert_changed(alert))

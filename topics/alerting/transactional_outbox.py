@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from gdsconsole.kafka.forwarding.delivery import Onward
+from gdsconsole.kafka.forwarding.delivery import Forwarding
 from gdsconsole.kafka.producing.sender import OutgoingRecord
 from gdsconsole.kafka.step import PartitionId
 from topics.alerting.outbox import EventSender, alert_topics, encode_event, event_headers, topic_for
@@ -33,7 +33,7 @@ class TransactionalEvents:
 
     in_transactions = True
 
-    def __init__(self, onward: Onward, *, others: EventSender | None = None) -> None:
+    def __init__(self, onward: Forwarding, *, others: EventSender | None = None) -> None:
         self._onward = onward
         self._others = others or EventSender()
         self._topics: dict[str, str] | None = None

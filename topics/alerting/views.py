@@ -27,7 +27,7 @@ from gdsconsole.text.names import shown
 from gdsconsole.web.filters import status_of
 from gdsconsole.web.permissions import permission_required
 from topics.alerting import headlines, services
-from topics.alerting.evidence_reader import read_story
+from topics.alerting.evidence_reader import read_evidence
 from topics.alerting.filters import ALERT_STATES, ANY, OPEN, AlertFilter, RuleFilter
 from topics.models import OPEN_STATES, Alert, AlertRule, AlertState, Severity, Source
 from topics.units import unit_of
@@ -112,7 +112,7 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
 def alert_story(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of an alert's page that is read from Kafka, which may take a while or fail."""
     found = get_object_or_404(Alert.objects.select_related("rule"), pk=pk)
-    story = read_story(found, live=_live_address(found))
+    story = read_evidence(found, live=_live_address(found))
     # What a rule over the console's own measurements found stands in no record.
     if story.record is not None and found.topic is not None:
         record = f"record {found.topic}-{found.partition}@{found.offset}"
@@ -188,7 +188,9 @@ def _headline() -> Headline:
         critical=Count("pk", filter=Q(state=AlertState.FIRING, severity=Severity.CRITICAL)),
         unacknowledged=Count("pk", filter=Q(state=AlertState.FIRING, acknowledged_at=None)),
     )
-    firing = headlines.Firing(**counts, worst=unacknowledged.select_related("rule").worst_first().first())
+    firing = headlines.FiringCounts(
+        **counts, worst=unacknowledged.select_related("rule").worst_first().first()
+    )
     return headlines.about_alerts(
         firing,
         pending=Alert.objects.filter(state=AlertState.PENDING).count(),

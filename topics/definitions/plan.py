@@ -47,7 +47,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PlanStep:
     """One step of a plan. `before` and `after` hold the fields that differ."""
 
     topic: str
@@ -73,7 +73,7 @@ class Adjustment:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    changes: tuple[Change, ...]
+    changes: tuple[PlanStep, ...]
     adjustments: tuple[Adjustment, ...]
     wanted: Mapping[str, Layout] = field(default_factory=dict)  # the definitions, adjusted
 
@@ -82,7 +82,7 @@ class Plan:
         return not self.changes
 
     @property
-    def refused(self) -> tuple[Change, ...]:
+    def refused(self) -> tuple[PlanStep, ...]:
         return tuple(change for change in self.changes if change.kind is Kind.REFUSED)
 
 
@@ -97,7 +97,7 @@ def make_plan(
 
     Of the `unread` topics nobody knows what would have to change: each is refused with its reason.
     """
-    changes: list[Change] = []
+    changes: list[PlanStep] = []
     adjustments: list[Adjustment] = []
     wanted: dict[str, Layout] = {}
     for topic, layout in declared.items():
@@ -107,9 +107,9 @@ def make_plan(
         there = live.get(topic)
         if unread and topic in unread:
             reason = f"the cluster has it and could not describe it: {unread[topic]}"
-            changes.append(Change(topic, Kind.REFUSED, {}, {}, reason))
+            changes.append(PlanStep(topic, Kind.REFUSED, {}, {}, reason))
         elif there is None:
-            changes.append(Change(topic, Kind.CREATE, {}, adjusted.fields()))
+            changes.append(PlanStep(topic, Kind.CREATE, {}, adjusted.fields()))
         else:
             changes += _differences(topic, adjusted, there)
     return Plan(tuple(changes), tuple(adjustments), wanted)
@@ -145,13 +145,13 @@ def fit(topic: str, layout: Layout, *, brokers: int, live: Layout | None) -> tup
     return replace(layout, replication_factor=replicas, config=config), adjustments
 
 
-def _differences(topic: str, wanted: Layout, live: LiveLayout) -> Iterable[Change]:
+def _differences(topic: str, wanted: Layout, live: LiveLayout) -> Iterable[PlanStep]:
     if wanted.partitions > live.partitions:
         yield _partitions(topic, Kind.ADD_PARTITIONS, live, wanted)
     elif wanted.partitions < live.partitions:
         yield _partitions(topic, Kind.REFUSED, live, wanted, "Kafka can't take partitions away")
     if wanted.replication_factor != live.replication_factor:
-        yield Change(
+        yield PlanStep(
             topic,
             Kind.REFUSED,
             {"replication.factor": str(live.replication_factor)},
@@ -163,16 +163,16 @@ def _differences(topic: str, wanted: Layout, live: LiveLayout) -> Iterable[Chang
     }
     if differing:
         before = {name: live.config.get(name, "unset") for name in differing}
-        yield Change(topic, Kind.ALTER_CONFIG, before, differing)
+        yield PlanStep(topic, Kind.ALTER_CONFIG, before, differing)
 
 
-def _partitions(topic: str, kind: Kind, live: Layout, wanted: Layout, reason: str = "") -> Change:
-    return Change(
+def _partitions(topic: str, kind: Kind, live: Layout, wanted: Layout, reason: str = "") -> PlanStep:
+    return PlanStep(
         topic, kind, {"partitions": str(live.partitions)}, {"partitions": str(wanted.partitions)}, reason
     )
 
 
-class Verdict(StrEnum):
+class DriftKind(StrEnum):
     """What three-way comparison says of one field."""
 
     IN_SYNC = "in sync"
@@ -191,7 +191,7 @@ class Drift:
     declared: str | None
     applied: str | None
     live: str | None
-    verdict: Verdict
+    verdict: DriftKind
 
 
 def three_way(*, topic: str, wanted: Layout, applied: Layout | None, live: LiveLayout) -> list[Drift]:
@@ -203,14 +203,14 @@ def three_way(*, topic: str, wanted: Layout, applied: Layout | None, live: LiveL
         if same(name, there.get(name), value):
             continue
         if name not in before or same(name, there.get(name), before[name]):
-            verdict = Verdict.NOT_APPLIED
+            verdict = DriftKind.NOT_APPLIED
         elif same(name, value, before[name]):
-            verdict = Verdict.CHANGED_ON_CLUSTER
+            verdict = DriftKind.CHANGED_ON_CLUSTER
         else:
-            verdict = Verdict.BOTH_CHANGED
+            verdict = DriftKind.BOTH_CHANGED
         drifts.append(Drift(topic, name, value, before.get(name), there.get(name), verdict))
     undeclared = sorted(live.overrides - wanted.config.keys())
     return drifts + [
-        Drift(topic, name, None, before.get(name), live.config[name], Verdict.UNDECLARED)
+        Drift(topic, name, None, before.get(name), live.config[name], DriftKind.UNDECLARED)
         for name in undeclared
     ]

@@ -22,7 +22,7 @@ from gdsconsole.web.permissions import permission_required
 from topics.definitions import headlines, services
 from topics.definitions.cluster_cache import cluster_now
 from topics.definitions.filters import ALL, STATES, WORST, ListedTopic, TopicFilter, is_in
-from topics.definitions.plan import Verdict
+from topics.definitions.plan import DriftKind
 from topics.definitions.services import TopicState
 from topics.models import TopicDefinition
 from topics.units import property_in_words
@@ -138,7 +138,7 @@ def _fields(state: TopicState) -> list[dict[str, Any]]:
     live = services.live_layout(state.live).fields() if state.live else {}
     drifts = {drift.name: drift for drift in state.drifts}
     adjusted = {services.FIELD_OF_ADJUSTMENT[made.name]: made for made in state.adjustments}
-    names = [*layout, *(name for name, drift in drifts.items() if drift.verdict is Verdict.UNDECLARED)]
+    names = [*layout, *(name for name, drift in drifts.items() if drift.verdict is DriftKind.UNDECLARED)]
     return [
         {
             "name": name,

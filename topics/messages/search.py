@@ -33,7 +33,7 @@ class TooMany(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SearchQuery:
     """`before` and `after` are where another page ended; else the place is an offset, a time, or the end."""
 
     topic: str
@@ -50,7 +50,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class SearchResult:
     """`unread` are partitions that nothing is known of, with the reason; `note` is about the place."""
 
     scan: Scan
@@ -64,7 +64,7 @@ class Looked:
         return sum(limit.end - limit.start for limit in self.bounds.values())
 
 
-def look(wanted: Wanted) -> Looked:
+def look(wanted: SearchQuery) -> SearchResult:
     """Raises `KafkaUnavailable`, `UnknownTopic` (a partition that isn't there included) or `TooMany`."""
     if not _looking.acquire(timeout=_WAIT_S):
         raise TooMany(f"{_AT_ONCE} others are looking through topics")
@@ -74,7 +74,7 @@ def look(wanted: Wanted) -> Looked:
         _looking.release()
 
 
-def _look(wanted: Wanted) -> Looked:
+def _look(wanted: SearchQuery) -> SearchResult:
     settings = kafka_settings()
     reading = cluster_now()
     if reading.failure is not None:
@@ -109,7 +109,7 @@ def _look(wanted: Wanted) -> Looked:
         older=_with_unread(found.older, wanted.before, unread),
         newer=_with_unread(found.newer, wanted.after, unread),
     )
-    return Looked(found, bounds, len(numbers), unread, _note(wanted, bounds))
+    return SearchResult(found, bounds, len(numbers), unread, _note(wanted, bounds))
 
 
 def _with_unread(onward: Places | None, came_from: Places, unread: Collection[int]) -> Places | None:
@@ -137,7 +137,7 @@ def contains(text: str) -> Callable[[Record], bool]:
     return is_in
 
 
-def _places(wanted: Wanted, bounds: Mapping[int, Bounds]) -> Places:
+def _places(wanted: SearchQuery, bounds: Mapping[int, Bounds]) -> Places:
     if wanted.after or wanted.before:
         return wanted.after or wanted.before
     if wanted.offset is not None and wanted.partition is not None:
@@ -150,7 +150,7 @@ def _places(wanted: Wanted, bounds: Mapping[int, Bounds]) -> Places:
     return {number: bounds[number].end if offset is None else offset for number, offset in at.items()}
 
 
-def _note(wanted: Wanted, bounds: Mapping[int, Bounds]) -> str:
+def _note(wanted: SearchQuery, bounds: Mapping[int, Bounds]) -> str:
     """What is to be said of an offset that isn't there."""
     limit = bounds.get(wanted.partition) if wanted.partition is not None else None
     if limit is None or wanted.offset is None or wanted.after or wanted.before:
@@ -164,7 +164,7 @@ def _note(wanted: Wanted, bounds: Mapping[int, Bounds]) -> str:
     return ""
 
 
-def headline(wanted: Wanted, looked: Looked) -> str:
+def headline(wanted: SearchQuery, looked: SearchResult) -> str:
     """What is shown, in one line."""
     shown = len(looked.scan.found)
     where = "the topic" if wanted.partition is None else f"partition {wanted.partition}"
@@ -185,7 +185,7 @@ def _records(count: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class One:
+class OneRecord:
     """One record, whole. `previous` and `next` are its neighbours' offsets, where there may be some."""
 
     record: Record
@@ -194,7 +194,7 @@ class One:
     next: int | None
 
 
-def read_one(topic: str, partition: int, offset: int) -> One | None:
+def read_one(topic: str, partition: int, offset: int) -> OneRecord | None:
     """The record at the offset; None where none is there (any more, yet, or but a marker).
 
     Raises `KafkaUnavailable` or `UnknownTopic`.
@@ -203,7 +203,7 @@ def read_one(topic: str, partition: int, offset: int) -> One | None:
     record = next(iter(window.records), None)
     if record is None:
         return None
-    return One(
+    return OneRecord(
         record=record,
         headers=headers_of(record),
         previous=offset - 1 if offset > window.log_start else None,

@@ -12,13 +12,13 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
 from gdsconsole.audit import payload_views
-from gdsconsole.kafka.browsing.record_scan import KEPT_BYTES, Found
+from gdsconsole.kafka.browsing.record_scan import KEPT_BYTES, FoundRecord
 from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic
 from gdsconsole.kafka.timestamps import stamp_ms
 from gdsconsole.text.content import PREVIEW_BYTES, header_rows, one_line
 from topics.definitions.views import may_view
 from topics.messages.forms import LARGEST_OFFSET, MessagesForm, places_text
-from topics.messages.search import Looked, One, TooMany, Wanted, headline, look, read_one
+from topics.messages.search import OneRecord, SearchQuery, SearchResult, TooMany, headline, look, read_one
 from topics.models import TopicDefinition
 
 KEY_CHARACTERS = 60
@@ -121,15 +121,15 @@ def _say_looked_through(request: HttpRequest, name: str, context: dict[str, Any]
     )
 
 
-def _read(name: str, partition: int, offset: int) -> One | None:
+def _read(name: str, partition: int, offset: int) -> OneRecord | None:
     if partition > LARGEST_PARTITION or offset > LARGEST_OFFSET:
         return None
     return read_one(name, partition, offset)
 
 
-def _wanted(name: str, form: MessagesForm) -> Wanted:
+def _wanted(name: str, form: MessagesForm) -> SearchQuery:
     asked = form.cleaned_data
-    return Wanted(
+    return SearchQuery(
         topic=name,
         partition=asked["partition"],
         offset=asked["offset"],
@@ -140,7 +140,7 @@ def _wanted(name: str, form: MessagesForm) -> Wanted:
     )
 
 
-def _looked_at(wanted: Wanted) -> dict[str, Any]:
+def _looked_at(wanted: SearchQuery) -> dict[str, Any]:
     try:
         looked = look(wanted)
     except (KafkaUnavailable, UnknownTopic, TooMany) as error:
@@ -166,12 +166,12 @@ def _address(places: Any) -> str:
     return text if len(text) <= MOST_PLACES_CHARACTERS else ""
 
 
-def _unread(looked: Looked) -> str:
+def _unread(looked: SearchResult) -> str:
     numbers = ", ".join(str(number) for number in sorted(looked.unread))
     return f"{numbers}: {'; '.join(sorted(set(looked.unread.values())))}" if numbers else ""
 
 
-def _row(found: Found) -> dict[str, Any]:
+def _row(found: FoundRecord) -> dict[str, Any]:
     return {
         "found": found,
         "key": one_line(found.key, limit=KEY_CHARACTERS),

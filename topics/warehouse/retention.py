@@ -25,7 +25,7 @@ SERIES_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class RetentionResult:
     """How many rows of each a run took away. `is_done` says whether nothing more was due."""
 
     points: int
@@ -36,7 +36,7 @@ class Forgotten:
 
 def forget_old(
     *, now: datetime, kept: Warehouse, budget_s: float, clock: Callable[[], float] = monotonic
-) -> Forgotten:
+) -> RetentionResult:
     """Delete what is older than `kept` says, for about `budget_s` seconds."""
     deadline = clock() + budget_s
 
@@ -46,7 +46,7 @@ def forget_old(
     points = _delete_points(now - timedelta(days=kept.points_days), is_over)
     minutes = _roll_up(start_of(now - timedelta(days=kept.minutes_days), HOUR), is_over)
     hours = _delete_hours(now - timedelta(days=kept.hours_days), is_over)
-    return Forgotten(points, minutes, hours, is_done=not is_over())
+    return RetentionResult(points, minutes, hours, is_done=not is_over())
 
 
 def _delete_points(before: datetime, is_over: Callable[[], bool]) -> int:

@@ -30,7 +30,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class MetricCell:
     """An instance's newest value of one metric, None where it sent none lately; `tone` of its alert."""
 
     value: float | None
@@ -46,7 +46,7 @@ class FleetRow:
     environment: str
     seen_at: float
     tone: str
-    cells: Sequence[Cell]
+    cells: Sequence[MetricCell]
 
     @property
     def href(self) -> str:
@@ -119,7 +119,7 @@ def _row(
 ) -> FleetRow:
     newest = max(found.values(), key=lambda one: one["published_at"])
     cells = [
-        Cell(
+        MetricCell(
             value=found[column.metric].get("value") if column.metric in found else None,
             style=column.style,
             live=f"metric.newest:{instance}/{column.metric}:value",

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from gdsconsole.assembly.overview.model import BAD, WARN, Lag, Pipeline, Readings, Topic
+from gdsconsole.assembly.overview.model import BAD, WARN, Lag, PipelineReading, Readings, Topic
 from gdsconsole.assembly.overview.problems import group_tone, many, of_pipelines
 from gdsconsole.text import formats
 
@@ -112,7 +112,7 @@ def _topic(topic: Topic, source: str, mark: str, absent: Sequence[str]) -> Node:
     )
 
 
-def _group(pipeline: Pipeline, reads: Sequence[str], lag: Lag | None) -> Node:
+def _group(pipeline: PipelineReading, reads: Sequence[str], lag: Lag | None) -> Node:
     group = lag.of(pipeline.group) if lag else None
     tones = {problem.tone for problem in of_pipelines([pipeline])} | {group_tone(group) if group else ""}
     return Node(
@@ -129,7 +129,7 @@ def _group(pipeline: Pipeline, reads: Sequence[str], lag: Lag | None) -> Node:
 
 
 def _rated(
-    pipeline: Pipeline, field: str, rates: Mapping[int, float | None], rate: float | None
+    pipeline: PipelineReading, field: str, rates: Mapping[int, float | None], rate: float | None
 ) -> dict[str, Any]:
     """How a node says what its pipeline's consumers do together."""
     slots = list(rates)
@@ -142,7 +142,7 @@ def _rated(
     }
 
 
-def _consumers(pipeline: Pipeline) -> str:
+def _consumers(pipeline: PipelineReading) -> str:
     if pipeline.running == pipeline.wanted:
         return many(pipeline.wanted, "consumer")
     return f"{pipeline.running} of {many(pipeline.wanted, 'consumer')}"
@@ -160,7 +160,7 @@ def _packed(rates: Mapping[int, float | None]) -> str:
     return " ".join(f"{slot}={'' if rate is None else f'{rate:g}'}" for slot, rate in rates.items())
 
 
-def _product(pipeline: Pipeline, readings: Readings) -> Node | None:
+def _product(pipeline: PipelineReading, readings: Readings) -> Node | None:
     """What a pipeline makes; None for one that this page knows nothing of."""
     alerts, letters = readings.alerts, readings.dead_letters
     match pipeline.name:

@@ -89,7 +89,7 @@ class Brokers:
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
+class PipelineReading:
     """One pipeline: what is wanted and what its consumers do.
 
     By consumer's slot: `rates`, messages a second in; `rates_out`, what came of them, such as rows or alert
@@ -156,7 +156,7 @@ class Readings:
     dead_letters: DeadLetters
     lag: Lag | None
     brokers: Brokers | None
-    pipelines: Sequence[Pipeline]
+    pipelines: Sequence[PipelineReading]
     metrics: Sequence[Topic]
     dead_letter_topics: Sequence[Topic]
     reads: dict[str, Sequence[str]]

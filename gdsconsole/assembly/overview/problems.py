@@ -19,7 +19,7 @@ from gdsconsole.assembly.overview.model import (
     Group,
     Lag,
     Named,
-    Pipeline,
+    PipelineReading,
     Readings,
     Topic,
 )
@@ -151,8 +151,8 @@ def _topics_named(named: Named) -> str:
     return f"topic {named.names[0]}" if named.count == 1 else f"{named.count:,} topics"
 
 
-def of_pipelines(pipelines: Sequence[Pipeline]) -> Iterable[Problem]:
-    by_state: dict[str, list[Pipeline]] = {}
+def of_pipelines(pipelines: Sequence[PipelineReading]) -> Iterable[Problem]:
+    by_state: dict[str, list[PipelineReading]] = {}
     for pipeline in pipelines:
         by_state.setdefault(_state_of(pipeline), []).append(pipeline)
     for state, tone, one, several in (
@@ -171,7 +171,7 @@ def of_pipelines(pipelines: Sequence[Pipeline]) -> Iterable[Problem]:
         yield Problem(WARN, text, "/pipelines/")
 
 
-def _state_of(pipeline: Pipeline) -> str:
+def _state_of(pipeline: PipelineReading) -> str:
     """A pipeline's state, where one that is starting is told apart by how much of it runs."""
     if pipeline.state == "retrying" and "the database" in pipeline.reason:
         return "database"
@@ -250,7 +250,7 @@ def listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _named(noun: str, found: Sequence[Pipeline]) -> str:
+def _named(noun: str, found: Sequence[PipelineReading]) -> str:
     if len(found) > NAMED:
         return many(len(found), noun)
     return f"{noun if len(found) == 1 else noun + 's'} {listed([one.name for one in found])}"

@@ -22,7 +22,7 @@ from gdsconsole.assembly.overview.model import (
     Group,
     Lag,
     Named,
-    Pipeline,
+    PipelineReading,
     Readings,
     Topic,
 )
@@ -54,7 +54,7 @@ _STILL = (PipelineConsumer.State.STOPPED, PipelineConsumer.State.HALTED)
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class OverviewState:
     """The upper part of the page: what is known, what is wrong with it, its figures and its drawing."""
 
     readings: Readings
@@ -84,7 +84,7 @@ class FiringAlerts:
         return self.firing - len(self.rows)
 
 
-def read_state(*, now: datetime) -> State:
+def read_state(*, now: datetime) -> OverviewState:
     """Everything but the lists. What Redis can't tell is None; a database that is away raises."""
     epoch = now.timestamp()
     published = latest_of(PUBLISHED)
@@ -104,7 +104,7 @@ def read_state(*, now: datetime) -> State:
         comparison=comparison_of(published["topics.compared"], now=epoch),
         live=any(one is not None for one in published.values()),
     )
-    return State(
+    return OverviewState(
         readings=readings,
         problems=problems(readings),
         tiles=tiles(readings, _sparks(readings, now)),
@@ -163,20 +163,20 @@ def read_dead_letters() -> DeadLetters:
     )
 
 
-def read_pipelines(stats: Snapshot | None, *, now: datetime) -> list[Pipeline]:
+def read_pipelines(stats: Snapshot | None, *, now: datetime) -> list[PipelineReading]:
     """Every pipeline of the catalogue, and what else the database knows as one; one that has no row yet
     runs no consumer. A consumer's rate is what it published, else what its last heartbeat said."""
     rows = {row["name"]: row for row in services.listing(now=now)}
     return [
         _pipeline(rows[name], stats, now)
         if name in rows
-        else Pipeline(name, CATALOG[name].group, "starting", "", 0, 1, {}, {})
+        else PipelineReading(name, CATALOG[name].group, "starting", "", 0, 1, {}, {})
         for name in [*CATALOG, *sorted(rows.keys() - CATALOG.keys())]
     ]
 
 
-def _pipeline(row: services.PipelineRow, stats: Snapshot | None, now: datetime) -> Pipeline:
-    return Pipeline(
+def _pipeline(row: services.PipelineRow, stats: Snapshot | None, now: datetime) -> PipelineReading:
+    return PipelineReading(
         name=row["name"],
         group=row["group"],
         state=row["state"],

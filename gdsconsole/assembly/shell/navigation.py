@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gdsconsole.assembly.overview import problems, selectors
-from gdsconsole.assembly.overview.model import Alerts, Brokers, Comparison, Lag, Pipeline
+from gdsconsole.assembly.overview.model import Alerts, Brokers, Comparison, Lag, PipelineReading
 from gdsconsole.assembly.overview.problems import Problem
 from gdsconsole.live.snapshots import latest_of
 from gdsconsole.text import formats
@@ -66,7 +66,7 @@ def of_letters(waiting: int) -> Count:
     return _count(waiting, "warn", "waiting for a decision")
 
 
-def of_pipelines(pipelines: Sequence[Pipeline]) -> Count:
+def of_pipelines(pipelines: Sequence[PipelineReading]) -> Count:
     wrong = [pipeline for pipeline in pipelines if any(problems.of_pipelines([pipeline]))]
     return _of_problems(len(wrong), list(problems.of_pipelines(pipelines)))
 

@@ -40,7 +40,7 @@ class Bounds(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundRecord:
     """A record as a line: `key` and `value` are cut at `KEPT_BYTES`, the sizes are the whole ones'.
 
     `written_ms` is the record's timestamp in epoch milliseconds, or whatever its writer took for them; None
@@ -65,7 +65,7 @@ class Scan:
     where nothing does. `late` are partitions that took too long: what they hold next wasn't seen.
     """
 
-    found: Sequence[Found]
+    found: Sequence[FoundRecord]
     scanned: int
     took_s: float
     older: Places | None
@@ -95,7 +95,7 @@ def scan(
         for number, limit in bounds.items()
     }
     reached = dict(first)
-    found: list[Found] = []
+    found: list[FoundRecord] = []
     scanned = 0
     late: frozenset[int] = frozenset()
     least = each = max(1, min(rows, min(FIRST_ROUND, most_records) // max(1, len(bounds))))
@@ -125,10 +125,10 @@ def scan(
     )
 
 
-def merged(lines: Sequence[Found], back: bool) -> list[Found]:
+def merged(lines: Sequence[FoundRecord], back: bool) -> list[FoundRecord]:
     """Each partition's lines in the order of their offsets, and of all partitions the one with the oldest
     time next, or the newest going back."""
-    partitions: dict[int, list[Found]] = {}
+    partitions: dict[int, list[FoundRecord]] = {}
     for line in sorted(lines, key=lambda line: line.offset, reverse=back):
         partitions.setdefault(line.partition, []).append(line)
     streams = [list(zip(_turns(stream, back), stream, strict=True)) for stream in partitions.values()]
@@ -137,7 +137,7 @@ def merged(lines: Sequence[Found], back: bool) -> list[Found]:
     return [line for _, line in ordered]
 
 
-def _turns(stream: Sequence[Found], back: bool) -> list[int]:
+def _turns(stream: Sequence[FoundRecord], back: bool) -> list[int]:
     """The time by which each line takes its turn: its own, or the middle one of three neighbours where
     the order is broken. So a single record whose clock was wrong stands among those around it, and holds
     up nothing behind it."""
@@ -171,9 +171,9 @@ def _round(
     wanted: Callable[[Record], bool],
     *,
     deadline: float,
-) -> tuple[list[Found], int, frozenset[int]]:
+) -> tuple[list[FoundRecord], int, frozenset[int]]:
     """The lines found in the stretches, how many records were looked at, and the partitions done."""
-    lines: list[Found] = []
+    lines: list[FoundRecord] = []
     read = 0
 
     def take(record: Record) -> bool:
@@ -187,9 +187,9 @@ def _round(
     return lines, read, whole
 
 
-def _line(record: Record) -> Found:
+def _line(record: Record) -> FoundRecord:
     key, value = record.key(), record.value()
-    return Found(
+    return FoundRecord(
         partition=int(record.partition() or 0),
         offset=int(record.offset() or 0),
         written_ms=stamp_ms(record),
@@ -200,7 +200,7 @@ def _line(record: Record) -> Found:
     )
 
 
-def _drawn_in(reached: Places, left_out: Sequence[Found], back: bool) -> dict[int, int]:
+def _drawn_in(reached: Places, left_out: Sequence[FoundRecord], back: bool) -> dict[int, int]:
     """Where to go on so that what was found and isn't shown comes next."""
     places = dict(reached)
     for line in left_out:

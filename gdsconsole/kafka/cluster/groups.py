@@ -61,7 +61,7 @@ class ListedGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class GroupListing:
     groups: tuple[ListedGroup, ...]
     incomplete: str | None  # why groups may be missing: a broker that coordinates some didn't answer
 
@@ -100,14 +100,14 @@ class LogRange:
     error: str | None = None
 
 
-def list_groups(settings: ClientSettings, *, timeout_s: float = REQUEST_TIMEOUT_S) -> Listing:
+def list_groups(settings: ClientSettings, *, timeout_s: float = REQUEST_TIMEOUT_S) -> GroupListing:
     """Every consumer group. Raises `KafkaUnavailable`."""
     future = admin_client(settings).list_consumer_groups(request_timeout=timeout_s)
     result = answer(future, settings, timeout_s=timeout_s)
     # Brokers that failed are in `errors`; without a look there an outage would read as "no groups".
     failed = [error for error in result.errors or () if isinstance(error, (KafkaError, KafkaException))]
     reasons = sorted({_text(error) for error in failed})
-    return Listing(
+    return GroupListing(
         groups=tuple(
             ListedGroup(
                 listed.group_id,

@@ -20,7 +20,7 @@ class Phase(Enum):
 
 
 @dataclass(slots=True)
-class Held:
+class AssignedPartition:
     """One partition. Records are wanted from `position` on, while RUNNING."""
 
     place: Place
@@ -62,7 +62,7 @@ class Held:
         return f"{self.place[0]}-{self.place[1]}"
 
 
-def stop_of(held: Held) -> int | None:
+def stop_of(held: AssignedPartition) -> int | None:
     """Where the partition is to halt again, given where it starts. Pure.
 
     It starts below its halt where not all was committed that was handled before it.

@@ -15,13 +15,13 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from gdsconsole.kafka.clients import Source
-from gdsconsole.kafka.consuming.assigned_partition import Held, Phase, stop_of
+from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition, Phase, stop_of
 from gdsconsole.kafka.consuming.halts import Decision, HaltStore, PartitionHalt
 from gdsconsole.kafka.consuming.retries import Breaker, BreakerPolicy, Failure, FailureStore, reason_of
 from gdsconsole.kafka.consuming.topic_watch import TopicWatch
 from gdsconsole.kafka.errors import FailureKind, TransientError, kafka_error
 from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place
-from gdsconsole.kafka.offsets.start_offsets import MADE_AGAIN, Commit, Start, label, labelled, start_of
+from gdsconsole.kafka.offsets.start_offsets import MADE_AGAIN, Commit, StartOffset, label, labelled, start_of
 from gdsconsole.kafka.step import PartitionId, Step
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 Identify = Callable[[Iterable[str]], Mapping[str, tuple[str, str]]]
 
 # The committed offset of each partition, None where there is none, and the stored one.
-Placed = Callable[[Mapping[PartitionId, tuple[int | None, int]]], None]
+OnPlaced = Callable[[Mapping[PartitionId, tuple[int | None, int]]], None]
 
 OFFSETS_TIMEOUT_S = 2.0
 PLACE_AGAIN_S = 1.0
@@ -63,7 +63,7 @@ class Assignment:
         take_back: Callable[[str], None],
         forget: Callable[[Sequence[Place]], None],
         prepare: Callable[[], None],
-        placed: Placed | None,
+        placed: OnPlaced | None,
         watch: TopicWatch,
         made_again: Callable[[str], None],
         clock: Callable[[], float],
@@ -84,7 +84,7 @@ class Assignment:
         self._made_again = made_again
         self._forget_records = forget
         self._clock = clock
-        self._held: dict[Place, Held] = {}
+        self._held: dict[Place, AssignedPartition] = {}
         self._one_topic: str | None = None
         self._save_from = 0.0
         self.rebalances = 0
@@ -99,7 +99,7 @@ class Assignment:
         return len(self._held)
 
     @property
-    def partitions(self) -> list[Held]:
+    def partitions(self) -> list[AssignedPartition]:
         """In the order of topics and numbers."""
         return [self._held[place] for place in sorted(self._held)]
 
@@ -113,7 +113,7 @@ class Assignment:
         """Whether the group has ever said what is ours."""
         return self.rebalances > 0
 
-    def get(self, place: Place) -> Held | None:
+    def get(self, place: Place) -> AssignedPartition | None:
         return self._held.get(place)
 
     # Rebalance callbacks. They run inside consume() and close(), and must not raise.
@@ -128,7 +128,7 @@ class Assignment:
             self._source.pause(added)
         for part in added:
             place = (part.topic, part.partition)
-            self._held[place] = Held(place, Breaker(self._breaker))
+            self._held[place] = AssignedPartition(place, Breaker(self._breaker))
         self._changed("assigned", added)
 
     def on_revoke(self, _: Any, partitions: list[TopicPartition]) -> None:
@@ -182,7 +182,7 @@ class Assignment:
             if held.failure is not None and held.failure.kind is FailureKind.TRANSIENT:
                 held.wake_at = 0.0
 
-    def back_off(self, held: Held, failure: Failure) -> None:
+    def back_off(self, held: AssignedPartition, failure: Failure) -> None:
         """Pause the partition at the failed record until its next try; polling goes on meanwhile."""
         held.failure = failure
         held.phase = Phase.BACKOFF
@@ -193,14 +193,16 @@ class Assignment:
         self.rewind(held, failure.offset)
         self._remember(failure)
 
-    def rewind(self, held: Held, offset: int) -> None:
+    def rewind(self, held: AssignedPartition, offset: int) -> None:
         """Read the partition from `offset` again."""
         self._offsets.rewind(held.place)
         held.position = offset
         held.rewound = True
         self._seek(held)
 
-    def place_again(self, partitions: Iterable[Held], reason: str, *, after_s: float = 0.0) -> None:
+    def place_again(
+        self, partitions: Iterable[AssignedPartition], reason: str, *, after_s: float = 0.0
+    ) -> None:
         """Drop what is buffered of these and start where the stored progress is by then."""
         chosen = list(partitions)
         if chosen:
@@ -213,7 +215,7 @@ class Assignment:
             held.wake_at = self._clock() + after_s
             held.reason = reason
 
-    def stand(self, held: Held) -> None:
+    def stand(self, held: AssignedPartition) -> None:
         """Halt the partition at its position; polling goes on for the others."""
         if held.failure is not None:
             self._forget(held)
@@ -224,14 +226,14 @@ class Assignment:
         self._source.pause([TopicPartition(*held.place)])
         self._seek(held)
 
-    def go_on(self, held: Held) -> None:
+    def go_on(self, held: AssignedPartition) -> None:
         """Read a halted partition again, from its position."""
         held.breaker.reset()
         self._seek(held)
         if held.phase is Phase.HALTED:
             self._resume([held])
 
-    def start_over(self, held: Held, end: int) -> None:
+    def start_over(self, held: AssignedPartition, end: int) -> None:
         """The log ends at `end`, before what was read of it: truncated, or another topic by now."""
         try:
             part = self._identified([held])[held.place]
@@ -248,7 +250,7 @@ class Assignment:
         except Exception as error:
             self.place_again([held], f"{type(error).__name__}: {reason_of(error)}", after_s=PLACE_AGAIN_S)
 
-    def passed(self, held: Held, next_offset: int) -> None:
+    def passed(self, held: AssignedPartition, next_offset: int) -> None:
         """Records below `next_offset` are done; a failure among them is over."""
         held.position = next_offset
         if held.buried:
@@ -258,13 +260,13 @@ class Assignment:
         if held.stop_at is not None and next_offset >= held.stop_at:
             self.stand(held)
 
-    def _resume(self, partitions: list[Held]) -> None:
+    def _resume(self, partitions: list[AssignedPartition]) -> None:
         for held in partitions:
             held.phase = Phase.RUNNING
             held.reason = ""
         self._source.resume([TopicPartition(*held.place) for held in partitions])
 
-    def _place(self, partitions: list[Held], now: float) -> None:
+    def _place(self, partitions: list[AssignedPartition], now: float) -> None:
         try:
             self._find(partitions, now)
         except Exception as error:
@@ -276,7 +278,7 @@ class Assignment:
                     held.wake_at = now + PLACE_AGAIN_S
                     held.reason = f"{type(error).__name__}: {reason_of(error)}"
 
-    def _find(self, partitions: list[Held], now: float) -> None:
+    def _find(self, partitions: list[AssignedPartition], now: float) -> None:
         ids = self._identified(partitions)
         self._prepare()
         answers = self._source.committed(
@@ -303,13 +305,13 @@ class Assignment:
             self._take_back("partitions were not placed")
             raise
 
-    def _recall(self, held: Held, part: PartitionId, stored: PartitionHalt | None) -> None:
+    def _recall(self, held: AssignedPartition, part: PartitionId, stored: PartitionHalt | None) -> None:
         """What its last owner left, or this one could not store yet."""
         if held.halt is None or held.halt_is_stored or held.halt.partition != part:
             held.halt, held.halt_is_stored = stored, stored is not None
         held.armed = held.halt is None or held.halt.decision is not Decision.DEAD_LETTER
 
-    def _identified(self, partitions: Iterable[Held]) -> dict[Place, PartitionId]:
+    def _identified(self, partitions: Iterable[AssignedPartition]) -> dict[Place, PartitionId]:
         """Which partitions these are for good; raises where the client knows a topic as another."""
         places = [held.place for held in partitions]
         identities = self._identify({topic for topic, _ in places})
@@ -322,7 +324,12 @@ class Assignment:
         }
 
     def _start(
-        self, held: Held, part: PartitionId, start: Start, failure: Failure | None, now: float
+        self,
+        held: AssignedPartition,
+        part: PartitionId,
+        start: StartOffset,
+        failure: Failure | None,
+        now: float,
     ) -> None:
         held.id, held.stored = part, start.stored
         # Only a group that never got anywhere here starts at the log's start. The client's own reset
@@ -348,14 +355,14 @@ class Assignment:
         else:
             self._resume([held])
 
-    def _log_start(self, held: Held) -> int:
+    def _log_start(self, held: AssignedPartition) -> int:
         # A seek to the beginning has the client ask for it; the resume that follows voids the answer,
         # and the partition waits a second for the client to ask again.
         return self._source.get_watermark_offsets(
             TopicPartition(*held.place), timeout=OFFSETS_TIMEOUT_S, cached=False
         )[0]
 
-    def _seek(self, held: Held) -> None:
+    def _seek(self, held: AssignedPartition) -> None:
         """Have the client read from the partition's position, by placing it again where it won't."""
         try:
             self._go_to(held, held.position)
@@ -364,7 +371,7 @@ class Assignment:
             # the next ones. Placing seeks again, until it works.
             self.place_again([held], reason_of(error))
 
-    def _go_to(self, held: Held, offset: int) -> None:
+    def _go_to(self, held: AssignedPartition, offset: int) -> None:
         """Have the client read from `offset`, whatever it did before; raises KafkaException."""
         part = TopicPartition(*held.place, offset)
         try:
@@ -391,7 +398,7 @@ class Assignment:
             self._save_from = self._clock() + SAVE_AGAIN_S
             log.warning("a failure of %s isn't stored: %s", failure.partition.topic, reason_of(error))
 
-    def _forget(self, held: Held) -> None:
+    def _forget(self, held: AssignedPartition) -> None:
         held.failure = None
         if held.id is None:
             return

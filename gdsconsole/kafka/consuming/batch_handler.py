@@ -14,17 +14,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gdsconsole.kafka.clients import Record
-from gdsconsole.kafka.consuming.assigned_partition import Held, Phase
+from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition, Phase
 from gdsconsole.kafka.consuming.assignment import Assignment
 from gdsconsole.kafka.consuming.batching import BatchPolicy, offset_of, place_of, stretches
-from gdsconsole.kafka.consuming.dead_lettering import Burials
-from gdsconsole.kafka.consuming.decoding import Decoded, Decoder, Undecodable
+from gdsconsole.kafka.consuming.dead_lettering import DeadLettering
+from gdsconsole.kafka.consuming.decoding import DecodedBatch, Decoder, Undecodable
 from gdsconsole.kafka.consuming.halting import Halting
 from gdsconsole.kafka.consuming.halts import MustHalt
 from gdsconsole.kafka.consuming.retries import (
     BreakerPolicy,
     Failure,
-    Passed,
+    HandledCounts,
     RetryPolicy,
     is_exhausted,
     next_failure,
@@ -32,7 +32,7 @@ from gdsconsole.kafka.consuming.retries import (
 )
 from gdsconsole.kafka.dead_letters.envelope import is_for_another
 from gdsconsole.kafka.errors import DeadLettersNotWritten, FailureKind
-from gdsconsole.kafka.forwarding.delivery import Onward
+from gdsconsole.kafka.forwarding.delivery import Forwarding
 from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place, Stretch
 from gdsconsole.kafka.status import Counters
 from gdsconsole.kafka.step import Batch, PartitionId, Step
@@ -66,7 +66,7 @@ class BatchHandler:
     group: str
     decoder: Decoder
     step: Step[Any]
-    burials: Burials
+    burials: DeadLettering
     halting: Halting
     assignment: Assignment
     offsets: OffsetTracker
@@ -75,12 +75,12 @@ class BatchHandler:
     classify: Callable[[BaseException], FailureKind]
     clock: Callable[[], float]
     jitter: Callable[[], float]
-    onward: Onward | None = None
+    onward: Forwarding | None = None
 
     def handle(self, records: list[Record]) -> None:
         """Hand on what is wanted, in one batch; what failed before is kept apart from the rest."""
         found = stretches(records, one_topic=self.assignment.one_topic)
-        apart: dict[Place, Held] = {}
+        apart: dict[Place, AssignedPartition] = {}
         plain = True
         for place, (first, _) in found.items():
             held = self.assignment.get(place)
@@ -107,7 +107,7 @@ class BatchHandler:
                 self._together(own, stretches(own, one_topic=None))
         self._stop_again(found, wanted)
 
-    def skip(self, held: Held, to: int) -> None:
+    def skip(self, held: AssignedPartition, to: int) -> None:
         """Move a halted partition past records that nobody is to process; raises as a step does."""
         taken = [self.offsets.take(held.place, to)]
         stored = self._apply(Batch((), (), {_id(held): (held.stored, to)}), taken)
@@ -182,7 +182,7 @@ class BatchHandler:
         place = place_of(record)
         return place not in reached or reached[place] == self._held(place).position
 
-    def _one_by_one(self, held: Held, records: Sequence[Record]) -> None:
+    def _one_by_one(self, held: AssignedPartition, records: Sequence[Record]) -> None:
         """A partition's records each in a batch of its own, so that the culprit's neighbours pass."""
         self.offsets.rewind(held.place)
         deadline = time.perf_counter() + CAREFUL_S
@@ -193,7 +193,7 @@ class BatchHandler:
             if not self._alone(held, record) or held.phase is not Phase.RUNNING:
                 return
 
-    def _alone(self, held: Held, record: Record) -> bool:
+    def _alone(self, held: AssignedPartition, record: Record) -> bool:
         """Whether the record is done: applied, or dead-lettered."""
         offset, reached = offset_of(record), offset_of(record) + 1
         decoded = self._decode([record])
@@ -225,7 +225,7 @@ class BatchHandler:
 
     def _abandon(
         self,
-        held: Held,
+        held: AssignedPartition,
         record: Record,
         error: Exception,
         failure: Failure | None,
@@ -254,11 +254,11 @@ class BatchHandler:
         self._watch([record], {held.place: (offset, reached)}, bad)
         return True
 
-    def _decode(self, records: list[Record]) -> Decoded:
+    def _decode(self, records: list[Record]) -> DecodedBatch:
         """What is this group's to apply; a replay that is for another group is passed over."""
         if any(map(type(records[0]).headers, records)):
             records = [record for record in records if not is_for_another(record, self.group)]
-        return self.decoder(records) if records else Decoded((), ())
+        return self.decoder(records) if records else DecodedBatch((), ())
 
     def _apply(self, batch: Batch[Any], taken: Sequence[Stretch]) -> bool:
         """Have the step handle the batch; its stretches are done, or will be when what it sent arrives."""
@@ -275,7 +275,7 @@ class BatchHandler:
         self.onward.seal(taken)
         return stored
 
-    def _done(self, held: Held, reached: int, stored: bool) -> None:
+    def _done(self, held: AssignedPartition, reached: int, stored: bool) -> None:
         if stored:
             held.stored = reached
         self.assignment.passed(held, reached)
@@ -285,13 +285,15 @@ class BatchHandler:
         passed, together = _passed(records, found, bad)
         self.halting.watch(passed, together, reason_of(bad[-1].error) if bad else "")
 
-    def _halt(self, held: Held, offset: int, error: Exception) -> None:
+    def _halt(self, held: AssignedPartition, offset: int, error: Exception) -> None:
         self.assignment.rewind(held, offset)
         reason = reason_of(error)
         told = isinstance(error, (MustHalt, DeadLettersNotWritten))
         self.halting.halt(held, reason if told else f"can't move past {held.name}@{offset}: {reason}")
 
-    def _next_failure(self, held: Held, offset: int, error: BaseException, kind: FailureKind) -> Failure:
+    def _next_failure(
+        self, held: AssignedPartition, offset: int, error: BaseException, kind: FailureKind
+    ) -> Failure:
         return next_failure(
             held.failure,
             partition=_id(held),
@@ -303,7 +305,7 @@ class BatchHandler:
             jitter=self.jitter(),
         )
 
-    def _retry_later(self, held: Held, failure: Failure) -> None:
+    def _retry_later(self, held: AssignedPartition, failure: Failure) -> None:
         self.counters.retries += 1
         log.warning(
             "%s waits %.1f s at %s@%d after attempt %d: %s: %s",
@@ -317,19 +319,19 @@ class BatchHandler:
         )
         self.assignment.back_off(held, failure)
 
-    def _reload(self, partitions: Sequence[Held], error: BaseException) -> None:
+    def _reload(self, partitions: Sequence[AssignedPartition], error: BaseException) -> None:
         self.counters.fenced += 1
         log.warning("%s drops a batch: %s", self.group, error)
         self.assignment.place_again(partitions, "")
 
-    def _held(self, place: Place) -> Held:
+    def _held(self, place: Place) -> AssignedPartition:
         held = self.assignment.get(place)
         if held is None:
             raise LookupError(f"{place[0]}-{place[1]} isn't assigned")
         return held
 
 
-def _id(held: Held) -> PartitionId:
+def _id(held: AssignedPartition) -> PartitionId:
     if held.id is None:
         raise LookupError(f"{held.name} isn't placed")
     return held.id
@@ -342,12 +344,12 @@ def _must_halt(error: Exception) -> bool:
 
 def _passed(
     records: Sequence[Record], found: Stretches, bad: Sequence[Undecodable]
-) -> tuple[Mapping[Place, Passed], Passed]:
+) -> tuple[Mapping[Place, HandledCounts], HandledCounts]:
     """What became of the records of each partition, and of all together."""
     if not bad:
         # Gaps in a compacted partition count as good records: close enough, where all are.
-        widths = {place: Passed(reached - first) for place, (first, reached) in found.items()}
-        return widths, Passed(len(records))
+        widths = {place: HandledCounts(reached - first) for place, (first, reached) in found.items()}
+        return widths, HandledCounts(len(records))
     dead = {id(one.record) for one in bad}
     by_place: dict[Place, list[bool]] = {place: [] for place in found}
     for record in records:
@@ -356,6 +358,6 @@ def _passed(
     return {place: _counted(each) for place, each in by_place.items()}, _counted(together)
 
 
-def _counted(dead: Sequence[bool]) -> Passed:
+def _counted(dead: Sequence[bool]) -> HandledCounts:
     at_end = next((turn for turn, one in enumerate(reversed(dead)) if not one), len(dead))
-    return Passed(len(dead), sum(dead), at_end)
+    return HandledCounts(len(dead), sum(dead), at_end)

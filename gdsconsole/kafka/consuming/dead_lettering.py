@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from gdsconsole.kafka.consuming.assigned_partition import Held
+from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition
 from gdsconsole.kafka.consuming.assignment import Assignment
 from gdsconsole.kafka.consuming.batching import offset_of, place_of
 from gdsconsole.kafka.consuming.decoding import Undecodable
 from gdsconsole.kafka.consuming.halts import MustHalt
 from gdsconsole.kafka.consuming.retries import Failure, reason_of
-from gdsconsole.kafka.dead_letters.claims import Claim, Claims
+from gdsconsole.kafka.dead_letters.claims import ClaimStore, RecordClaim
 from gdsconsole.kafka.dead_letters.envelope import DeadLetterContext, Stage
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
 from gdsconsole.kafka.errors import TransientError
@@ -27,7 +27,7 @@ LOOK_S = 0.02
 
 
 @dataclass(slots=True)
-class Burials:
+class DeadLettering:
     """For one consumer. `writer` is None for a pipeline whose decoder takes everything."""
 
     group: str
@@ -35,9 +35,9 @@ class Burials:
     assignment: Assignment
     counters: Counters
     clock: Callable[[], float]
-    claims: Claims | None = None
+    claims: ClaimStore | None = None
     # Acknowledged, and not marked so yet: the database was away.
-    _unmarked: set[Claim] = field(default_factory=set)
+    _unmarked: set[RecordClaim] = field(default_factory=set)
 
     def bury(
         self, bad: Sequence[Undecodable], failure: Failure | None = None, *, stage: Stage = "decode"
@@ -63,8 +63,8 @@ class Burials:
         else:
             self._share(self.writer, self.claims, waiting)
 
-    def _share(self, writer: DeadLetterWriter, claims: Claims, waiting: Sequence[Undecodable]) -> None:
-        left = {Claim(self._id(one), offset_of(one.record)): one for one in waiting}
+    def _share(self, writer: DeadLetterWriter, claims: ClaimStore, waiting: Sequence[Undecodable]) -> None:
+        left = {RecordClaim(self._id(one), offset_of(one.record)): one for one in waiting}
         deadline = time.monotonic() + OTHERS_S
         while True:
             claimed = claims.claim(left)
@@ -122,7 +122,7 @@ class Burials:
             raise
         self.counters.parked += flushed.parked
 
-    def _held(self, one: Undecodable) -> Held:
+    def _held(self, one: Undecodable) -> AssignedPartition:
         place = place_of(one.record)
         held = self.assignment.get(place)
         if held is None:

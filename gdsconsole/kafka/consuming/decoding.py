@@ -19,7 +19,7 @@ class Undecodable:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedBatch:
     """`records[i]` decoded to `values[i]`; `bad` holds the rest."""
 
     records: Sequence[Record]
@@ -28,7 +28,7 @@ class Decoded:
 
 
 class Decoder(Protocol):
-    def __call__(self, records: list[Record]) -> Decoded: ...
+    def __call__(self, records: list[Record]) -> DecodedBatch: ...
 
 
 class ValueDecoder:
@@ -44,10 +44,10 @@ class ValueDecoder:
         self._careful = careful
         self._quick = quick or careful
 
-    def __call__(self, records: list[Record]) -> Decoded:
+    def __call__(self, records: list[Record]) -> DecodedBatch:
         payloads = list(map(type(records[0]).value, records))
         try:
-            return Decoded(records, list(map(self._quick, payloads)))
+            return DecodedBatch(records, list(map(self._quick, payloads)))
         except MemoryError:
             raise
         except Exception:
@@ -60,11 +60,11 @@ class RecordDecoder:
     def __init__(self, decode: Callable[[Record], Any]) -> None:
         self._decode = decode
 
-    def __call__(self, records: list[Record]) -> Decoded:
+    def __call__(self, records: list[Record]) -> DecodedBatch:
         return _one_by_one(records, records, self._decode)
 
 
-def _one_by_one(records: list[Record], inputs: Sequence[Any], decode: Callable[[Any], Any]) -> Decoded:
+def _one_by_one(records: list[Record], inputs: Sequence[Any], decode: Callable[[Any], Any]) -> DecodedBatch:
     good: list[Record] = []
     values: list[Any] = []
     bad: list[Undecodable] = []
@@ -81,4 +81,4 @@ def _one_by_one(records: list[Record], inputs: Sequence[Any], decode: Callable[[
         else:
             good.append(record)
             values.append(value)
-    return Decoded(good, values, bad)
+    return DecodedBatch(good, values, bad)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from gdsconsole.kafka.consuming.assigned_partition import Held, Phase
+from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition, Phase
 from gdsconsole.kafka.consuming.assignment import Assignment
 from gdsconsole.kafka.consuming.halts import Decision, HaltStore, PartitionHalt
-from gdsconsole.kafka.consuming.retries import Breaker, BreakerPolicy, Passed, judge, reason_of
+from gdsconsole.kafka.consuming.retries import Breaker, BreakerPolicy, HandledCounts, judge, reason_of
 from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Halting:
         offsets: OffsetTracker,
         store: HaltStore,
         policy: BreakerPolicy,
-        skip: Callable[[Held, int], None],
+        skip: Callable[[AssignedPartition, int], None],
         clock: Callable[[], float],
     ) -> None:
         self._group = group
@@ -46,7 +46,7 @@ class Halting:
         self._next_at = 0.0
         self._is_away = False
 
-    def watch(self, passed: Mapping[Place, Passed], together: Passed, last: str) -> None:
+    def watch(self, passed: Mapping[Place, HandledCounts], together: HandledCounts, last: str) -> None:
         """Let the breakers see what passed, and halt what must stop; `last` is the last failure's reason.
 
         Of a partition whose failures were declared to be expected they see nothing, until it is good again.
@@ -66,7 +66,7 @@ class Halting:
         if not armed:
             return
         if len(armed) < len(passed):
-            together = Passed(
+            together = HandledCounts(
                 records=sum(one.records for one in armed.values()),
                 dead=sum(one.dead for one in armed.values()),
                 dead_at_end=min(one.dead_at_end for one in armed.values()),
@@ -83,7 +83,7 @@ class Halting:
             if held is not None and held.phase is not Phase.HALTED:
                 self.halt(held, f"{reason}; the last one: {last}" if last else reason)
 
-    def halt(self, held: Held, reason: str) -> None:
+    def halt(self, held: AssignedPartition, reason: str) -> None:
         """Let the partition stand at its position until somebody decides."""
         if held.id is None:
             raise LookupError(f"{held.name} isn't placed")
@@ -122,12 +122,12 @@ class Halting:
         else:
             self._is_away = False
 
-    def _save(self, held: Held) -> None:
+    def _save(self, held: AssignedPartition) -> None:
         if held.halt is not None:
             self._store.save(held.halt)
             held.halt_is_stored = True
 
-    def _settle(self, concerned: list[Held]) -> None:
+    def _settle(self, concerned: list[AssignedPartition]) -> None:
         for held in concerned:
             if not held.halt_is_stored:
                 self._save(held)
@@ -141,7 +141,7 @@ class Halting:
                 held.halt = stored
                 self._carry_out(held, stored)
 
-    def _carry_out(self, held: Held, halt: PartitionHalt) -> None:
+    def _carry_out(self, held: AssignedPartition, halt: PartitionHalt) -> None:
         stands = held.phase is Phase.HALTED
         if halt.decision is Decision.RESUME:
             self._clear(held)
@@ -163,18 +163,18 @@ class Halting:
             # The group's offsets were set beyond it: that was somebody's decision too.
             self._clear(held)
 
-    def _skip_to(self, held: Held, offset: int) -> None:
+    def _skip_to(self, held: AssignedPartition, offset: int) -> None:
         if held.position < offset:
             log.warning("%s skips %s from %d to %d", self._group, held.name, held.position, offset)
             self._skip(held, offset)
         self._assignment.go_on(held)
 
-    def _is_past(self, held: Held, offset: int) -> bool:
+    def _is_past(self, held: AssignedPartition, offset: int) -> bool:
         """Whether a restart would begin there or beyond, too."""
         committed = self._offsets.committed(held.place)
         return max(held.stored, committed if committed is not None else 0) >= offset
 
-    def _clear(self, held: Held) -> None:
+    def _clear(self, held: AssignedPartition) -> None:
         if held.id is not None:
             self._store.clear(held.id)
         held.halt, held.halt_is_stored = None, False

@@ -80,7 +80,7 @@ class Place(NamedTuple):
     offset: int
 
 
-class Claim(Enum):
+class ClaimState(Enum):
     CLAIMED = "c"
     """This holder's to process, for the time of the lease."""
     DONE = "d"
@@ -89,7 +89,7 @@ class Claim(Enum):
     """Leased by another holder, that may be dead: to be asked for again."""
 
 
-_CLAIMS = {claim.value: claim for claim in Claim}
+_CLAIMS = {claim.value: claim for claim in ClaimState}
 
 
 class StillBusy(TransientError):
@@ -135,9 +135,9 @@ class IdempotentProcessor:
         """
         keys = [key_of(place_of(record)) for record in records]
         claims = self.claim(keys)
-        fresh = [n for n, claim in enumerate(claims) if claim is Claim.CLAIMED]
+        fresh = [n for n, claim in enumerate(claims) if claim is ClaimState.CLAIMED]
         ours = [keys[n] for n in fresh]
-        busy = len(claims) - len(fresh) - claims.count(Claim.DONE)
+        busy = len(claims) - len(fresh) - claims.count(ClaimState.DONE)
         if busy:
             self.release(ours)
             raise StillBusy(f"{busy} of {len(records)} records are being processed elsewhere")
@@ -150,7 +150,7 @@ class IdempotentProcessor:
             self.finish(ours)
         return len(fresh)
 
-    def claim(self, keys: Sequence[str]) -> list[Claim]:
+    def claim(self, keys: Sequence[str]) -> list[ClaimState]:
         """Lease what is new, or this holder's already; one answer a key."""
         if not keys:
             return []

@@ -7,7 +7,7 @@ import logging
 from confluent_kafka import KafkaException, TopicPartition
 
 from gdsconsole.kafka.clients import Source
-from gdsconsole.kafka.consuming.assigned_partition import Held
+from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition
 from gdsconsole.kafka.consuming.assignment import Assignment
 from gdsconsole.kafka.consuming.retries import reason_of
 from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker
@@ -19,7 +19,7 @@ WATERMARK_TIMEOUT_S = 2.0
 
 
 def go_where_the_log_is(
-    held: Held,
+    held: AssignedPartition,
     source: Source,
     assignment: Assignment,
     offsets: OffsetTracker,

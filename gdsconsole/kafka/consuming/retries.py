@@ -120,7 +120,7 @@ class BreakerPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class HandledCounts:
     """Records that were handled: how many, how many of them are dead, and how many of the last in a row."""
 
     records: int
@@ -128,7 +128,7 @@ class Passed:
     dead_at_end: int = 0
 
 
-class Ground(Enum):
+class BreakerBound(Enum):
     """Which of its bounds a breaker found passed."""
 
     COUNT = "count"
@@ -158,7 +158,7 @@ class Breaker:
         self._dead = 0
         self.in_a_row = 0
 
-    def observe(self, passed: Passed, now: float) -> tuple[Ground, str] | None:
+    def observe(self, passed: HandledCounts, now: float) -> tuple[BreakerBound, str] | None:
         """Count what passed; the ground to stop and its words, or None."""
         second = int(now)
         counted, dead = passed.records, passed.dead
@@ -175,12 +175,12 @@ class Breaker:
         self._trim(now)
         return self._verdict()
 
-    def has_share_in(self, ground: Ground, now: float, *, least: int = 1) -> bool:
+    def has_share_in(self, ground: BreakerBound, now: float, *, least: int = 1) -> bool:
         """Whether what this one counted is such that its consumer stops on this ground."""
         self._trim(now)
-        if ground is Ground.IN_A_ROW:
+        if ground is BreakerBound.IN_A_ROW:
             return self.in_a_row >= least
-        if ground is Ground.RATIO:
+        if ground is BreakerBound.RATIO:
             return self._dead >= least and self._dead > self._policy.max_ratio * self._records
         return self._dead >= least
 
@@ -190,16 +190,16 @@ class Breaker:
             self._records -= counted
             self._dead -= dead
 
-    def _verdict(self) -> tuple[Ground, str] | None:
+    def _verdict(self) -> tuple[BreakerBound, str] | None:
         policy = self._policy
         window = f"in {policy.window_s:g} s"
         if self.in_a_row >= policy.max_in_a_row:
-            return Ground.IN_A_ROW, f"{self.in_a_row} dead letters in a row"
+            return BreakerBound.IN_A_ROW, f"{self.in_a_row} dead letters in a row"
         if self._dead > policy.max_dead_letters:
             text = f"{self._dead} dead letters {window}, more than {policy.max_dead_letters}"
-            return Ground.COUNT, text
+            return BreakerBound.COUNT, text
         if self._records >= policy.min_records and self._dead > policy.max_ratio * self._records:
-            return Ground.RATIO, f"{self._dead} of {self._records} records {window} were dead letters"
+            return BreakerBound.RATIO, f"{self._dead} of {self._records} records {window} were dead letters"
         return None
 
 
@@ -210,8 +210,8 @@ def judge(
     *,
     consumer: Breaker,
     partitions: Mapping[K, Breaker],
-    passed: Mapping[K, Passed],
-    together: Passed,
+    passed: Mapping[K, HandledCounts],
+    together: HandledCounts,
     now: float,
 ) -> dict[K, str]:
     """Which partitions must stop after what passed, and why.
@@ -227,7 +227,7 @@ def judge(
         verdict = breaker.observe(one, now)
         if verdict is not None:
             stopped[key] = verdict[1]
-        elif is_wary and breaker.has_share_in(Ground.IN_A_ROW, now, least=WARY_IN_A_ROW):
+        elif is_wary and breaker.has_share_in(BreakerBound.IN_A_ROW, now, least=WARY_IN_A_ROW):
             stopped[key] = f"{breaker.in_a_row} dead letters in a row, as others of the consumer had before"
     found = consumer.observe(together, now)
     if found is None:

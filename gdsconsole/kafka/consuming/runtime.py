@@ -17,10 +17,10 @@ from confluent_kafka import KafkaError
 
 from gdsconsole.kafka.clients import ClientHooks, Record, Source
 from gdsconsole.kafka.consuming.assigned_partition import Phase
-from gdsconsole.kafka.consuming.assignment import Assignment, Identify, Placed
+from gdsconsole.kafka.consuming.assignment import Assignment, Identify, OnPlaced
 from gdsconsole.kafka.consuming.batch_handler import BatchHandler, Policies
 from gdsconsole.kafka.consuming.batching import Collector, next_limit, offset_of, place_of
-from gdsconsole.kafka.consuming.dead_lettering import Burials
+from gdsconsole.kafka.consuming.dead_lettering import DeadLettering
 from gdsconsole.kafka.consuming.decoding import Decoder
 from gdsconsole.kafka.consuming.halting import Halting
 from gdsconsole.kafka.consuming.halts import HaltStore
@@ -28,7 +28,7 @@ from gdsconsole.kafka.consuming.out_of_range import go_where_the_log_is
 from gdsconsole.kafka.consuming.retries import FailureStore, reason_of
 from gdsconsole.kafka.consuming.static_member import leave
 from gdsconsole.kafka.consuming.topic_watch import TopicIds, TopicWatch, ids_alone
-from gdsconsole.kafka.dead_letters.claims import Claims
+from gdsconsole.kafka.dead_letters.claims import ClaimStore
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
 from gdsconsole.kafka.errors import (
     FailureKind,
@@ -38,7 +38,7 @@ from gdsconsole.kafka.errors import (
     ended_by,
     is_fatal,
 )
-from gdsconsole.kafka.forwarding.delivery import NotDelivered, Onward
+from gdsconsole.kafka.forwarding.delivery import Forwarding, NotDelivered
 from gdsconsole.kafka.forwarding.transactional import committer
 from gdsconsole.kafka.offsets.commits import AFTER_REFUSAL_S
 from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place
@@ -47,10 +47,10 @@ from gdsconsole.kafka.status import (
     NEWS_S,
     RATED_OVER_S,
     TROUBLE_S,
+    ConsumerSnapshot,
     Counters,
     Meter,
-    Said,
-    Snapshot,
+    Notice,
     state_of,
 )
 from gdsconsole.kafka.step import PartitionId, Step
@@ -65,7 +65,7 @@ REVOKE_TIMEOUT_S = 5.0
 AFTER_EVICTION_S = 5.0
 
 
-class Pipeline:
+class ConsumerRuntime:
     """One consumer. `run_once` is a batch; `close` gives the partitions up, or leaves them to a restart.
 
     `open_source` makes the consumer here, in the process that uses it. `classify` knows failures that this
@@ -84,13 +84,13 @@ class Pipeline:
         dead_letters: DeadLetterWriter | None,
         failures: FailureStore,
         halts: HaltStore,
-        claims: Claims | None = None,
+        claims: ClaimStore | None = None,
         identify: Identify,
         topic_ids: TopicIds | None = None,
         classify: Callable[[BaseException], FailureKind] = classify,
         policies: Policies | None = None,
-        onward: Onward | None = None,
-        placed: Placed | None = None,
+        onward: Forwarding | None = None,
+        placed: OnPlaced | None = None,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
         idle_s: float = IDLE_S,
@@ -107,7 +107,7 @@ class Pipeline:
         self._topics: list[str] = []
         self._is_given = False
         self._draining = False
-        self._trouble, self._made_again = Said(TROUBLE_S), Said(NEWS_S)
+        self._trouble, self._made_again = Notice(TROUBLE_S), Notice(NEWS_S)
         self._watch = TopicWatch(topic_ids or ids_alone(identify), clock)
         self._fatal: KafkaError | None = None
         self._batch_s: float | None = None
@@ -154,7 +154,7 @@ class Pipeline:
             group=group,
             decoder=decoder,
             step=step,
-            burials=Burials(group, dead_letters, self._assignment, self.counters, clock, claims),
+            burials=DeadLettering(group, dead_letters, self._assignment, self.counters, clock, claims),
             halting=self._halting,
             assignment=self._assignment,
             offsets=self._offsets,
@@ -287,7 +287,7 @@ class Pipeline:
             finally:
                 self._source.close()
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> ConsumerSnapshot:
         """What this consumer is doing; reads counters alone."""
         now = self._clock()
         partitions = self._assignment.partitions
@@ -304,7 +304,7 @@ class Pipeline:
             waiting=waiting,
             trouble=self._trouble.recent(now) or self._made_again.recent(now),
         )
-        return Snapshot(
+        return ConsumerSnapshot(
             state=state,
             reason=reason,
             partitions=[held.name for held in partitions],
@@ -356,7 +356,7 @@ class Pipeline:
             self._onward.finish(timeout_s)
             self._settle_onward(self._onward)
 
-    def _settle_onward(self, onward: Onward) -> None:
+    def _settle_onward(self, onward: Forwarding) -> None:
         try:
             for stretch in onward.settled():
                 self._offsets.done(stretch)

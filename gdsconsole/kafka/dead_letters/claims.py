@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from gdsconsole.kafka.step import PartitionId
 
 
-class Claim(NamedTuple):
+class RecordClaim(NamedTuple):
     """A record, for good and whichever group meets it."""
 
     partition: PartitionId
@@ -17,23 +17,23 @@ class Claim(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimResult:
     """What became of claims: `mine` are the caller's to write, of `safe` the letter is acknowledged.
 
     Those in neither are another group's, which is about to write them, or has died over it.
     """
 
-    mine: frozenset[Claim]
-    safe: frozenset[Claim]
+    mine: frozenset[RecordClaim]
+    safe: frozenset[RecordClaim]
 
 
-class Claims(Protocol):
+class ClaimStore(Protocol):
     """Shared by all groups. Every method may raise, for a database that is away, and is then called again."""
 
-    def claim(self, records: Collection[Claim]) -> Claimed:
+    def claim(self, records: Collection[RecordClaim]) -> ClaimResult:
         """Take what is free, ours already, or was left by whoever claimed it for too long."""
         ...
 
-    def settle(self, records: Collection[Claim]) -> None:
+    def settle(self, records: Collection[RecordClaim]) -> None:
         """The dead letters of these are safe: no group needs to write them any more."""
         ...

@@ -29,7 +29,7 @@ CONFIG = {
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
+class ProducedReplay:
     """A replay that is in its topic for good."""
 
     replay_id: str
@@ -79,14 +79,16 @@ def position(settings: ClientSettings, topic: str, *, timeout_s: float = 15.0) -
     return LedgerPosition(topic_id, start, end)
 
 
-def read(settings: ClientSettings, topic: str, *, start: int, timeout_s: float = 30.0) -> dict[str, Landed]:
+def read(
+    settings: ClientSettings, topic: str, *, start: int, timeout_s: float = 30.0
+) -> dict[str, ProducedReplay]:
     """The committed lines from offset `start` on, by replay id.
 
     Raises `KafkaUnavailable` when the end wasn't reached in time: half a ledger would send twice.
     """
     reader = _reader(settings, topic)
     deadline = time.monotonic() + timeout_s
-    lines: dict[str, Landed] = {}
+    lines: dict[str, ProducedReplay] = {}
     try:
         reader.assign([TopicPartition(topic, PARTITION, start)])
         while time.monotonic() < deadline:
@@ -121,7 +123,7 @@ def _reader(settings: ClientSettings, topic: str) -> Source:
     )
 
 
-def encode_line(landed: Landed) -> bytes:
+def encode_line(landed: ProducedReplay) -> bytes:
     fields = {
         "replay_id": landed.replay_id,
         "topic": landed.topic,
@@ -131,11 +133,11 @@ def encode_line(landed: Landed) -> bytes:
     return json.dumps(fields).encode()
 
 
-def decode_line(record: Record) -> Landed | None:
+def decode_line(record: Record) -> ProducedReplay | None:
     """None for what no replayer wrote."""
     try:
         fields = json.loads(record.value() or b"")
-        return Landed(
+        return ProducedReplay(
             str(fields["replay_id"]), str(fields["topic"]), int(fields["partition"]), int(fields["offset"])
         )
     except (ValueError, TypeError, KeyError):

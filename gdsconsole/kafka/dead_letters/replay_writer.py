@@ -19,7 +19,7 @@ from gdsconsole.kafka.clients import Headers, Producer, Record, new_producer, un
 from gdsconsole.kafka.cluster.admin_client import metadata
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letters import replay_ledger
-from gdsconsole.kafka.dead_letters.replay_ledger import Landed
+from gdsconsole.kafka.dead_letters.replay_ledger import ProducedReplay
 from gdsconsole.kafka.errors import (
     FailureKind,
     FencedError,
@@ -79,7 +79,7 @@ class ReplayWriter:
         """Lock every earlier writer out; on return none of its transactions is open."""
         self._until_done(self._producer.init_transactions, self._clock() + self._timeout_s)
 
-    def write(self, records: Sequence[Outgoing]) -> list[Landed]:
+    def write(self, records: Sequence[Outgoing]) -> list[ProducedReplay]:
         """Write these records and their ledger lines in one transaction; where each of them landed.
 
         Raises `RecordRejected`, having written nothing, when one of the records is to blame: try them
@@ -117,7 +117,7 @@ class ReplayWriter:
                 return reports.rejection or (describe(cause) if cause is not None else str(error))
         return None
 
-    def _write_ledger(self, landed: Sequence[Landed], deadline: float) -> None:
+    def _write_ledger(self, landed: Sequence[ProducedReplay], deadline: float) -> None:
         reports = _Reports()
         for line in landed:
             record = Outgoing(
@@ -197,7 +197,7 @@ class _Reports:
 
     def __init__(self) -> None:
         self.expected = 0
-        self.landed: dict[str, Landed] = {}
+        self.landed: dict[str, ProducedReplay] = {}
         # A record's own fault, and anything else; both in words.
         self.rejection: str | None = None
         self.failure: str | None = None
@@ -209,7 +209,7 @@ class _Reports:
     def take(self, replay_id: str, error: KafkaError | None, record: Record) -> None:
         topic, partition, offset = record.topic(), record.partition(), record.offset()
         if error is None and topic is not None and partition is not None and offset is not None:
-            self.landed[replay_id] = Landed(replay_id, topic, partition, offset)
+            self.landed[replay_id] = ProducedReplay(replay_id, topic, partition, offset)
         elif error is not None and _is_records_fault(error):
             self.rejection = describe(error)
         elif error is not None:

@@ -48,7 +48,7 @@ class Park(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Flushed:
+class FlushResult:
     """What a flush made safe."""
 
     written: int
@@ -106,14 +106,14 @@ class DeadLetterWriter:
         self._pending.append(entry)
         self._send(entry, self._clock() + self._timeout_s)
 
-    def flush(self, *, timeout_s: float | None = None) -> Flushed:
+    def flush(self, *, timeout_s: float | None = None) -> FlushResult:
         """Wait until every dead letter is acknowledged or parked.
 
         Raises `DeadLettersNotWritten` after `timeout_s`, or when the cluster refuses; what isn't safe
         stays pending, and `flush` may be called again. Whatever the park raises, passes.
         """
         if not self._pending:
-            return Flushed(0, 0)
+            return FlushResult(0, 0)
         deadline = self._clock() + (self._timeout_s if timeout_s is None else timeout_s)
         for entry in self._unsettled():
             if not entry.in_flight and not _is_judged_by_batch(entry):
@@ -128,7 +128,7 @@ class DeadLetterWriter:
         self._pending = [entry for entry in self._unsettled() if id(entry) not in parked]
         if self._pending:
             raise self._failure()
-        return Flushed(written, len(refused))
+        return FlushResult(written, len(refused))
 
     def discard(self) -> None:
         """Forget what isn't safe: its records will be read again. Some may still reach the topic."""

@@ -38,7 +38,7 @@ class NotDelivered(Exception):
         self.transient = transient
 
 
-class Onward(Protocol):
+class Forwarding(Protocol):
     """Used on one thread: `send` by the step, the rest by the runtime."""
 
     def send(self, topic: str, records: list[OutgoingRecord]) -> None:
@@ -73,7 +73,7 @@ class Onward(Protocol):
         ...
 
 
-class Handed:
+class Forwarded:
     """What a step has sent during the batch it handles."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class _Sealed:
             self.error = error
 
 
-class AfterDelivery(Handed):
+class AfterDelivery(Forwarded):
     """A batch's offsets are safe once its records have arrived; meanwhile the next batches are handled.
 
     A crash, or a delivery that failed, sends some records again: at least once, never lost.

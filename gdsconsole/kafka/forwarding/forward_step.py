@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from gdsconsole.kafka.clients import Record
-from gdsconsole.kafka.forwarding.delivery import Onward
+from gdsconsole.kafka.forwarding.delivery import Forwarding
 from gdsconsole.kafka.headers import headers_of
 from gdsconsole.kafka.producing.sender import OutgoingRecord
 from gdsconsole.kafka.step import Batch, PartitionId
@@ -22,7 +22,9 @@ class ForwardStep(Generic[V]):
     goes on with its key, its value and its headers.
     """
 
-    def __init__(self, onward: Onward, *, topic: str, choose: Callable[[Sequence[V]], Sequence[int]]) -> None:
+    def __init__(
+        self, onward: Forwarding, *, topic: str, choose: Callable[[Sequence[V]], Sequence[int]]
+    ) -> None:
         self._onward = onward
         self._topic = topic
         self._choose = choose

@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from gdsconsole.kafka.clients import Producer, Source, new_producer
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import FencedError, TransientError, describe
-from gdsconsole.kafka.forwarding.delivery import ROOM_TIMEOUT_S, Handed, Onward, produce
+from gdsconsole.kafka.forwarding.delivery import ROOM_TIMEOUT_S, Forwarded, Forwarding, produce
 from gdsconsole.kafka.offsets.commits import AFTER_REFUSAL_S, Commits, Committer, Refusal, as_partitions
 from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place, Stretch
 from gdsconsole.kafka.producing import transactions
@@ -46,7 +46,7 @@ TRANSACTION_TIMEOUT_MS = 10_000
 STARTING_S = 30.0
 
 
-class InTransactions(Handed):
+class InTransactions(Forwarded):
     """The transactions of one consumer.
 
     `open_producer` makes a producer with the slot's transactional id, so that a new consumer of the slot
@@ -303,7 +303,7 @@ def in_transactions(settings: ClientSettings, *, group: str, slot: int) -> InTra
 
 
 def committer(
-    onward: Onward | None, offsets: OffsetTracker, counters: Counters, clock: Callable[[], float]
+    onward: Forwarding | None, offsets: OffsetTracker, counters: Counters, clock: Callable[[], float]
 ) -> Commits:
     """How a pipeline that sends records on this way commits."""
     if isinstance(onward, InTransactions):

@@ -26,7 +26,7 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartOffset:
     """`committed` is the group's commit of this very topic. Offset None: the log's start, wherever it is."""
 
     offset: int | None
@@ -47,7 +47,7 @@ def labelled(metadata: str | None) -> str | None:
     return metadata.removeprefix(_LABEL)
 
 
-def start_of(part: PartitionId, commit: Commit | None, stored: Mapping[PartitionId, int]) -> Start:
+def start_of(part: PartitionId, commit: Commit | None, stored: Mapping[PartitionId, int]) -> StartOffset:
     """Where to read `part` from; `stored` may also know topics that had the name before.
 
     Only a group that never got anywhere here starts at the log's start. A commit that doesn't say which topic
@@ -62,8 +62,8 @@ def start_of(part: PartitionId, commit: Commit | None, stored: Mapping[Partition
     )
     committed = commit.offset if commit is not None and not is_other else None
     if committed is None and not reached:
-        return Start(None, 0, None, is_made_again=is_other or is_known_otherwise)
-    return Start(max(committed or 0, reached), reached, committed)
+        return StartOffset(None, 0, None, is_made_again=is_other or is_known_otherwise)
+    return StartOffset(max(committed or 0, reached), reached, committed)
 
 
 def _had_the_name(other: PartitionId, part: PartitionId) -> bool:

@@ -97,7 +97,7 @@ class OutgoingRecord(msgspec.Struct, frozen=True, gc=False):
 class _Report(msgspec.Struct, frozen=True, gc=False):
     """The delivery callback of one record."""
 
-    sender: Sender
+    sender: RecordSender
     record: OutgoingRecord
 
     def __call__(self, error: KafkaError | None, sent: Record) -> None:
@@ -145,14 +145,14 @@ def send_one(producer: Producer, topic: str, record: OutgoingRecord, *, timeout_
 
     deadline = time.monotonic() + timeout_s
     try:
-        Sender(producer, topic, patience_s=timeout_s).enqueue(record, report)
+        RecordSender(producer, topic, patience_s=timeout_s).enqueue(record, report)
     except (KafkaException, SendStalled) as failure:
         return Delivery(topic, None, None, _reason(failure))
     producer.flush(max(0.0, deadline - time.monotonic()))
     return reports[0] if reports else Delivery(topic, None, None, f"not acknowledged in {timeout_s:g} s")
 
 
-class Sender:
+class RecordSender:
     """Streams records to one topic, on the thread that calls; `finish` must end it.
 
     `on_failure` gets each record that was refused, and why. `patience_s` bounds how long a full buffer

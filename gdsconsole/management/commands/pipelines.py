@@ -27,7 +27,7 @@ from gdsconsole.pipelines.halts import services as halts
 from gdsconsole.pipelines.halts import skipping
 from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from gdsconsole.pipelines.services import PipelineRow
-from gdsconsole.pipelines.status import Kind, Verdict
+from gdsconsole.pipelines.status import Kind, PipelineStatus
 
 EXAMPLES = """
 examples:
@@ -149,7 +149,7 @@ class Command(TerminalCommand):
         for line in halt_actions.told(preview):
             self.line(line)
 
-    def _table(self, rows: list[PipelineRow], told: Mapping[str, Verdict]) -> None:
+    def _table(self, rows: list[PipelineRow], told: Mapping[str, PipelineStatus]) -> None:
         for row in rows:
             verdict = told.get(row["name"])
             runs = verdict is not None and verdict.kind is not Kind.OFF
@@ -214,7 +214,7 @@ class Command(TerminalCommand):
         self.tell(f"{name}/{slot} {outcome.value}: {why}")
 
 
-def _public(row: PipelineRow, verdict: Verdict | None) -> dict[str, Any]:
+def _public(row: PipelineRow, verdict: PipelineStatus | None) -> dict[str, Any]:
     fields = ("slot", "host", "pid", "state", "reason", "partitions", "rate_in")
     consumers = [{name: dict(consumer)[name] for name in fields} for consumer in row["consumers"]]
     return {

@@ -16,7 +16,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.devstack import before_settings, environment, parts, processes, run_state
-from gdsconsole.devstack.console import Console, Wishes
+from gdsconsole.devstack.console import Console, UpOptions
 from gdsconsole.devstack.errors import CannotStart
 from gdsconsole.devstack.progress import Progress
 from gdsconsole.env import KEPT_FILE
@@ -96,7 +96,7 @@ class Command(TerminalCommand):
             environment.ensure_secret_key(data_dir, before_settings.given())
             progress.tell(f"threw away the data in {data_dir}")
         environment.check_disk(data_dir)
-        wishes = Wishes(
+        wishes = UpOptions(
             data_dir=data_dir,
             port=options["port"],
             brokers=options["brokers"],

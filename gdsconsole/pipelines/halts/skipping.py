@@ -24,7 +24,7 @@ class WrongSkip(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SkipTarget:
     """An offset, a time, or, with neither, the end of each partition."""
 
     offset: int | None = None
@@ -32,7 +32,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class HaltedPartition:
     """A halted partition and what its log holds; None where Kafka did not say."""
 
     halt: PartitionHalt
@@ -61,23 +61,23 @@ class Skip:
         return self.to - self.halt.offset - self.gone
 
 
-def target(text: str) -> Target:
+def target(text: str) -> SkipTarget:
     """`offset:N`, `time:T` (ISO 8601, or an age such as 15m) or `latest`. Raises `WrongSkip`."""
     kind, _, value = text.strip().partition(":")
     if kind == "latest" and not value:
-        return Target()
+        return SkipTarget()
     if kind == "offset" and _OFFSET.fullmatch(value):
-        return Target(offset=int(value))
+        return SkipTarget(offset=int(value))
     if kind == "time" and value:
         try:
             moment = MomentField().clean(value)
         except ValidationError as error:
             raise WrongSkip(f"to: {' '.join(error.messages)}") from None
-        return Target(at=moment)
+        return SkipTarget(at=moment)
     raise WrongSkip(f"to: {text!r} is none of offset:N, time:T and latest")
 
 
-def stands(halts: Sequence[PartitionHalt]) -> list[Stand]:
+def stands(halts: Sequence[PartitionHalt]) -> list[HaltedPartition]:
     """What the log of each halted partition holds. Raises `KafkaUnavailable`."""
     ranges = read_log_ranges(
         kafka_settings(), [(halt.topic, halt.partition) for halt in halts], timeout_s=TIMEOUT_S
@@ -85,14 +85,14 @@ def stands(halts: Sequence[PartitionHalt]) -> list[Stand]:
     return [stand(halt, ranges.get((halt.topic, halt.partition))) for halt in halts]
 
 
-def stand(halt: PartitionHalt, found: LogRange | None) -> Stand:
+def stand(halt: PartitionHalt, found: LogRange | None) -> HaltedPartition:
     """Pure."""
     if found is None:
-        return Stand(halt, None, None)
-    return Stand(halt, found.log_start, found.high_watermark)
+        return HaltedPartition(halt, None, None)
+    return HaltedPartition(halt, found.log_start, found.high_watermark)
 
 
-def preview(wanted: Target, held: Sequence[Stand]) -> list[Skip]:
+def preview(wanted: SkipTarget, held: Sequence[HaltedPartition]) -> list[Skip]:
     """Where each partition would go on. Raises `WrongSkip`, `KafkaUnavailable`."""
     times: dict[tuple[str, int], int | None] = {}
     if wanted.at is not None:
@@ -104,7 +104,7 @@ def preview(wanted: Target, held: Sequence[Stand]) -> list[Skip]:
     return plan(wanted, held, times)
 
 
-def confirmed(skips: Mapping[int, int], held: Sequence[Stand]) -> None:
+def confirmed(skips: Mapping[int, int], held: Sequence[HaltedPartition]) -> None:
     """Whether these targets, by the halt's id, still lie in their logs. Pure; raises `WrongSkip`."""
     for one in held:
         halt, to = one.halt, skips[one.halt.pk]
@@ -115,7 +115,9 @@ def confirmed(skips: Mapping[int, int], held: Sequence[Stand]) -> None:
             )
 
 
-def plan(wanted: Target, held: Sequence[Stand], times: Mapping[tuple[str, int], int | None]) -> list[Skip]:
+def plan(
+    wanted: SkipTarget, held: Sequence[HaltedPartition], times: Mapping[tuple[str, int], int | None]
+) -> list[Skip]:
     """Pure. `times` has the first offset at or after the wanted time, None where there is none.
 
     Partitions that stand at the target, or beyond, aren't in the plan. Raises `WrongSkip`.

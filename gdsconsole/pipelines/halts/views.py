@@ -22,7 +22,7 @@ from gdsconsole.pipelines import services
 from gdsconsole.pipelines.halts import services as halts
 from gdsconsole.pipelines.halts import skipping
 from gdsconsole.pipelines.halts.services import Decision, HaltsMoved, NotHalted
-from gdsconsole.pipelines.halts.skipping import Stand, WrongSkip
+from gdsconsole.pipelines.halts.skipping import HaltedPartition, WrongSkip
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline
 from gdsconsole.text.formats import plural
 
@@ -104,7 +104,7 @@ def _ways(request: HttpRequest, chosen: Sequence[PartitionHalt]) -> dict[str, An
         stands = skipping.stands(chosen)
     except KafkaUnavailable as error:
         context["kafka"] = str(error)
-        stands = [Stand(row, None, None) for row in chosen]
+        stands = [HaltedPartition(row, None, None) for row in chosen]
     context["stands"] = stands
     open_stands = [one for one in stands if not one.halt.decision]
     waiting = [one.waiting for one in open_stands]

@@ -21,7 +21,7 @@ from gdsconsole.text.names import shown
 from gdsconsole.text.visible import visible
 from lag import services
 from lag.models import GroupSample
-from lag.sample_window import History
+from lag.sample_window import SampleWindow
 
 EXAMPLES = """
 examples:
@@ -60,7 +60,7 @@ class Command(TerminalCommand):
                 snapshot, rows = services.read_lag(
                     settings=settings,
                     times=RecordTimes(settings),
-                    history=History(),
+                    history=SampleWindow(),
                     now=timezone.now(),
                     group=wanted,
                 )

@@ -11,7 +11,7 @@ from gdsconsole.assembly.overview.model import (
     DeadLetters,
     Group,
     Lag,
-    Pipeline,
+    PipelineReading,
     Readings,
     Topic,
 )
@@ -39,7 +39,7 @@ def make_brokers(**changes: Any) -> Brokers:
     return Brokers(**fields | changes)
 
 
-def make_pipeline(name: str = "alerting", **changes: Any) -> Pipeline:
+def make_pipeline(name: str = "alerting", **changes: Any) -> PipelineReading:
     fields: dict[str, Any] = {
         "name": name,
         "group": f"gds-{name}",
@@ -50,7 +50,7 @@ def make_pipeline(name: str = "alerting", **changes: Any) -> Pipeline:
         "rates": {0: 50.0},
         "rates_out": {0: 0.5},
     }
-    return Pipeline(**fields | changes)
+    return PipelineReading(**fields | changes)
 
 
 def make_readings(**changes: Any) -> Readings:

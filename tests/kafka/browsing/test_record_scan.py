@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.browsing import record_scan
 from gdsconsole.kafka.browsing.record_reader import offsets_at
-from gdsconsole.kafka.browsing.record_scan import KEPT_BYTES, Bounds, Found, Scan, scan
+from gdsconsole.kafka.browsing.record_scan import KEPT_BYTES, Bounds, FoundRecord, Scan, scan
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.cluster.groups import read_log_ranges
 from gdsconsole.kafka.config import ClientSettings
@@ -82,7 +82,7 @@ def test_the_newest_first_whatever_partition_they_are_in(client: ClientSettings,
     assert newest.older is not None
     # One round: fifty of each partition, or what it has.
     assert newest.scanned == 150
-    assert newest.found[0] == Found(
+    assert newest.found[0] == FoundRecord(
         2, 99, START_MS + 599_000, b"key-4", b"number 599", value_bytes=10, headers=0
     )
 

@@ -12,7 +12,7 @@ from gdsconsole.kafka.consuming.batching import BatchPolicy
 from gdsconsole.kafka.consuming.halts import Decision, PartitionHalt
 from gdsconsole.kafka.consuming.retries import BreakerPolicy
 from gdsconsole.kafka.errors import TransientError
-from gdsconsole.kafka.status import State
+from gdsconsole.kafka.status import ConsumerState
 from gdsconsole.kafka.step import PartitionId
 from tests.kafka.lab import GROUP, P0, P1, TOPIC, Lab
 
@@ -55,7 +55,7 @@ def test_one_halted_partition_stands_and_the_other_goes_on():
     assert (lab.committed(0), lab.committed(1)) == (10, 2)
     assert lab.source.paused == {P0}
     snapshot = lab.pipeline.snapshot()
-    assert snapshot.state is State.RUNNING
+    assert snapshot.state is ConsumerState.RUNNING
     assert snapshot.reason.startswith(f"{TOPIC}-0 halted: 10 dead letters in a row")
     assert snapshot.waiting == {}
     assert lab.pipeline.halted is None
@@ -80,7 +80,7 @@ def test_poison_over_twelve_partitions_halts_them_all_with_a_bounded_number_of_d
             poisoned(lab, 15, partition)
         lab.turns(1)
     assert len(lab.pipeline.snapshot().halted) == 12
-    assert lab.pipeline.snapshot().state is State.HALTED
+    assert lab.pipeline.snapshot().state is ConsumerState.HALTED
     assert len(lab.dead) < 700
     assert sum(lab.committed(partition) or 0 for partition in range(12)) == len(lab.dead)
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from gdsconsole.devstack.redis_server import RedisServer
-from gdsconsole.kafka.consuming.idempotent import Claim, IdempotentProcessor, Place, StillBusy, key_of
+from gdsconsole.kafka.consuming.idempotent import ClaimState, IdempotentProcessor, Place, StillBusy, key_of
 from gdsconsole.kafka.errors import FailureKind
 from gdsconsole.pipelines.storage import classify_failure
 from tests.waiting import wait_until
@@ -69,8 +69,8 @@ def test_a_failed_effect_frees_its_records_at_once(client: redis.Redis) -> None:
 
 def test_what_another_holder_has_is_waited_for(client: redis.Redis) -> None:
     first, second = IdempotentProcessor(client, lease_s=0.3), IdempotentProcessor(client)
-    assert first.claim(keys(2)) == [Claim.CLAIMED] * 2
-    assert second.claim(keys(3)) == [Claim.BUSY, Claim.BUSY, Claim.CLAIMED]
+    assert first.claim(keys(2)) == [ClaimState.CLAIMED] * 2
+    assert second.claim(keys(3)) == [ClaimState.BUSY, ClaimState.BUSY, ClaimState.CLAIMED]
     second.release(keys(3))
     assert client.dbsize() == 2
     done: list[Place] = []
@@ -98,7 +98,7 @@ def test_a_topic_made_again_is_not_taken_for_the_old_one(client: redis.Redis) ->
     IdempotentProcessor(client, topic_id="old").process(places(3), same, lambda fresh: None)
     IdempotentProcessor(client, topic_id="old", holder="dead").claim([key_of(Place(TOPIC, 0, 99))])
     new = IdempotentProcessor(client, topic_id="new")
-    assert new.claim([*keys(3), key_of(Place(TOPIC, 0, 99))]) == [Claim.CLAIMED] * 4
+    assert new.claim([*keys(3), key_of(Place(TOPIC, 0, 99))]) == [ClaimState.CLAIMED] * 4
 
 
 def kill_at(line: int) -> Callable[[str], None]:
@@ -128,7 +128,7 @@ def test_a_kill_at_any_line_loses_nothing(client: redis.Redis, line: int) -> Non
     step = kill_at(line)
 
     class Mortal(IdempotentProcessor):
-        def claim(self, keys: Any) -> list[Claim]:
+        def claim(self, keys: Any) -> list[ClaimState]:
             claims = super().claim(keys)
             step("claimed")
             return claims

@@ -9,10 +9,10 @@ import pytest
 from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.retries import (
     Breaker,
+    BreakerBound,
     BreakerPolicy,
     Failure,
-    Ground,
-    Passed,
+    HandledCounts,
     RetryPolicy,
     is_exhausted,
     judge,
@@ -88,9 +88,9 @@ def test_a_reason_is_one_line_and_has_an_end():
 BREAKER = BreakerPolicy(window_s=60, max_dead_letters=50, max_ratio=0.5, min_records=20, max_in_a_row=30)
 
 
-def passed(records: int, dead: int) -> Passed:
+def passed(records: int, dead: int) -> HandledCounts:
     """A batch whose dead letters come first."""
-    return Passed(records, dead, dead if dead == records else 0)
+    return HandledCounts(records, dead, dead if dead == records else 0)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,10 @@ def passed(records: int, dead: int) -> Passed:
     [
         # (records, dead letters) of each second; the last decides
         pytest.param([(10, 10)], None, id="too few records to tell"),
-        pytest.param([(20, 20)], Ground.RATIO, id="all poison"),
+        pytest.param([(20, 20)], BreakerBound.RATIO, id="all poison"),
         pytest.param([(20, 10)], None, id="just half"),
         pytest.param([(100, 10)] * 5, None, id="one in ten, at the count"),
-        pytest.param([(100, 10)] * 5 + [(100, 1)], Ground.COUNT, id="one in ten, beyond the count"),
+        pytest.param([(100, 10)] * 5 + [(100, 1)], BreakerBound.COUNT, id="one in ten, beyond the count"),
         pytest.param(
             [(100, 40)] + [(100, 0)] * 70 + [(100, 40)], None, id="what is older than the window is over"
         ),
@@ -143,12 +143,12 @@ def test_failures_in_a_row_stop_it_however_slowly_they_come(batches, stops_after
 def test_the_breaker_says_why():
     all_poison = passed(30, 30)
     found = Breaker(BREAKER).observe(all_poison, 0.0)
-    assert found == (Ground.IN_A_ROW, "30 dead letters in a row")
+    assert found == (BreakerBound.IN_A_ROW, "30 dead letters in a row")
     found = Breaker(replace(BREAKER, max_in_a_row=100)).observe(all_poison, 0.0)
-    assert found == (Ground.RATIO, "30 of 30 records in 60 s were dead letters")
+    assert found == (BreakerBound.RATIO, "30 of 30 records in 60 s were dead letters")
     counting = Breaker(replace(BREAKER, max_ratio=1.0, max_in_a_row=100))
-    found = counting.observe(Passed(60, 51), 0.0)
-    assert found == (Ground.COUNT, "51 dead letters in 60 s, more than 50")
+    found = counting.observe(HandledCounts(60, 51), 0.0)
+    assert found == (BreakerBound.COUNT, "51 dead letters in 60 s, more than 50")
 
 
 # All partitions of a consumer together.

@@ -10,7 +10,7 @@ from gdsconsole.kafka.consuming import batch_handler
 from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
 from gdsconsole.kafka.errors import FailureKind, TransientError
-from gdsconsole.kafka.status import State
+from gdsconsole.kafka.status import ConsumerState
 from tests.kafka.lab import DLQ, P0, TOPIC, Lab
 from tests.kafka.steps import MemoryFailures, Refuses, StoreStep
 
@@ -24,7 +24,7 @@ def test_a_transient_failure_pauses_and_retries_for_ever_while_polling_goes_on()
     lab.start(StoreStep(lab.database, before=outage))
     lab.turns(2)
     snapshot = lab.pipeline.snapshot()
-    assert snapshot.state is State.RETRYING
+    assert snapshot.state is ConsumerState.RETRYING
     assert "database: locked" in snapshot.reason
     assert P0 in lab.source.paused
     polls = lab.source.polls
@@ -33,7 +33,7 @@ def test_a_transient_failure_pauses_and_retries_for_ever_while_polling_goes_on()
     assert lab.database.effects == ["a", "b"]
     assert lab.dead == []
     assert lab.committed() == 2
-    assert lab.pipeline.snapshot().state is State.RUNNING
+    assert lab.pipeline.snapshot().state is ConsumerState.RUNNING
     assert lab.database.failures == {}
 
 
@@ -138,7 +138,7 @@ def test_attempts_and_the_wait_move_with_the_partition():
     lab.start(StoreStep(lab.database, before=Refuses("a", RuntimeError("a bug"))))
     lab.turns(1, every_s=0.0)
     lab.pipeline.run_once()
-    assert lab.pipeline.snapshot().state is State.RETRYING
+    assert lab.pipeline.snapshot().state is ConsumerState.RETRYING
     lab.turns(10)
     assert lab.dead == [b"a"]
     assert lab.database.effects == ["b"]
@@ -224,6 +224,6 @@ def test_a_step_that_fails_without_a_record_halts():
     lab.start(StoreStep(lab.database, before=broken))
     lab.turns(12)
     snapshot = lab.pipeline.snapshot()
-    assert snapshot.state is State.HALTED
+    assert snapshot.state is ConsumerState.HALTED
     assert f"can't move past {TOPIC}-0@0" in snapshot.reason
     assert list(lab.database.progress.values()) == [0]

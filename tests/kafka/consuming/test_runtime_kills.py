@@ -12,7 +12,7 @@ from confluent_kafka import TopicPartition
 from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
 from gdsconsole.kafka.dead_letters.envelope import decode
-from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter, Flushed
+from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter, FlushResult
 from gdsconsole.kafka.step import Batch, PartitionId
 from tests.kafka.fake_kafka import FakeProducer, FakeSource
 from tests.kafka.lab import DLQ, TOPIC, Lab
@@ -168,8 +168,8 @@ def test_effects_without_progress_are_doubled():
 class WritesLate(DeadLetterWriter):
     """The naive order: the step goes past dead letters that are written after it."""
 
-    def flush(self, *, timeout_s: float | None = None) -> Flushed:
-        return Flushed(0, 0)
+    def flush(self, *, timeout_s: float | None = None) -> FlushResult:
+        return FlushResult(0, 0)
 
 
 def test_moving_past_a_dead_letter_before_it_is_written_loses_it():

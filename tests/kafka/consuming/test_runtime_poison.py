@@ -6,7 +6,7 @@ from confluent_kafka import KafkaError
 
 from gdsconsole.kafka.dead_letters.envelope import DecodedDeadLetter, ReplayMark, decode, replay_headers
 from gdsconsole.kafka.errors import InvalidMessage
-from gdsconsole.kafka.status import State
+from gdsconsole.kafka.status import ConsumerState
 from tests.kafka.lab import DLQ, GROUP, TOPIC, Lab
 from tests.kafka.steps import Refuses, StoreStep
 
@@ -40,7 +40,7 @@ def test_a_dead_letter_is_acknowledged_before_anything_moves_past_it():
     assert lab.dead == []
     assert list(lab.database.progress.values()) == [0]
     assert lab.committed() in (None, 0)
-    assert lab.pipeline.snapshot().state is State.RETRYING
+    assert lab.pipeline.snapshot().state is ConsumerState.RETRYING
     lab.producer.refuse = None
     lab.turns(10)
     assert lab.dead == [b"bad1"]
@@ -56,7 +56,7 @@ def test_a_refused_dead_letter_halts_with_nothing_committed_past_it():
     lab.producer.refuse = KafkaError.TOPIC_AUTHORIZATION_FAILED
     lab.turns(2)
     snapshot = lab.pipeline.snapshot()
-    assert snapshot.state is State.HALTED
+    assert snapshot.state is ConsumerState.HALTED
     assert "TOPIC_AUTHORIZATION_FAILED" in snapshot.reason
     lab.pipeline.close(commit=True)
     assert lab.committed() == 1
@@ -81,7 +81,7 @@ def test_a_pipeline_without_a_dead_letter_topic_halts_at_poison():
     lab.start(dead_letters=False)
     lab.turns(2)
     assert "no dead letter topic" in lab.pipeline.snapshot().reason
-    assert lab.pipeline.snapshot().state is State.HALTED
+    assert lab.pipeline.snapshot().state is ConsumerState.HALTED
     assert lab.committed() in (None, 0)
 
 

@@ -16,9 +16,9 @@ from gdsconsole.devstack import ports
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.clients import ClientSettings, Producer, new_producer
 from gdsconsole.kafka.dead_letters.envelope import PREFIX, DeadLetterContext, decode
-from gdsconsole.kafka.dead_letters.writer import RENEW_EVERY, DeadLetterWriter, Flushed, RefusedDeadLetter
+from gdsconsole.kafka.dead_letters.writer import RENEW_EVERY, DeadLetterWriter, FlushResult, RefusedDeadLetter
 from gdsconsole.kafka.errors import DeadLettersNotWritten, FailureKind, classify
-from gdsconsole.kafka.producing.sender import OutgoingRecord, Sender
+from gdsconsole.kafka.producing.sender import OutgoingRecord, RecordSender
 from tests.factories import make_record
 from tests.kafka.fake_kafka import FakeBroker, FakeProducer
 from tests.kafka.reading import read_all
@@ -71,7 +71,7 @@ def on_its_way(settings: ClientSettings, topic_factory: TopicFactory, park: Park
     """Sends records, writes each of them as a dead letter, and returns both as a reader finds them."""
     source, dlq = topic_factory(partitions=1), topic_factory(partitions=1)
     producer = new_producer(settings)
-    sender, writer = Sender(producer, source), make_writer(producer, dlq, park)
+    sender, writer = RecordSender(producer, source), make_writer(producer, dlq, park)
 
     def through(given_records: list[Any]) -> tuple[list[Any], list[Any]]:
         sender.send(OutgoingRecord(value, key, headers) for key, value, headers in given_records)
@@ -79,7 +79,7 @@ def on_its_way(settings: ClientSettings, topic_factory: TopicFactory, park: Park
         sent = read_all(settings, source)[-len(given_records) :]
         for record in sent:
             writer.add(record, CONTEXT)
-        assert writer.flush() == Flushed(len(given_records), 0)
+        assert writer.flush() == FlushResult(len(given_records), 0)
         return sent, read_all(settings, dlq)[-len(given_records) :]
 
     return through
@@ -125,7 +125,7 @@ def test_a_record_of_the_largest_size_a_topic_takes_fits_with_its_headers_uncomp
     dlq = topic_factory(partitions=1)
     writer = make_writer(new_producer(settings), dlq, park)
     writer.add(make_record(value=os.urandom(1_040_000)), CONTEXT)
-    assert writer.flush() == Flushed(1, 0)
+    assert writer.flush() == FlushResult(1, 0)
 
 
 @pytest.mark.kafka
@@ -138,7 +138,7 @@ def test_what_the_broker_refuses_is_parked_and_its_neighbours_are_written(
     for offset in range(10):
         writer.add(make_record(offset=offset, value=large if offset in {0, 4} else b"small"), CONTEXT)
 
-    assert writer.flush() == Flushed(8, 2)
+    assert writer.flush() == FlushResult(8, 2)
     assert writer.pending == 0
     assert [(r.letter.offset, r.letter.value, r.dlq_topic) for r in park.refused] == [
         (0, large, dlq),
@@ -158,7 +158,7 @@ def test_a_null_key_in_a_compacted_topic_is_parked(
     writer = make_writer(new_producer(settings), dlq, park)
     for key in (b"a", None, b"b"):
         writer.add(make_record(key=key), CONTEXT)
-    assert writer.flush() == Flushed(2, 1)
+    assert writer.flush() == FlushResult(2, 1)
     assert [refused.letter.key for refused in park.refused] == [None]
 
 
@@ -174,7 +174,7 @@ def test_what_can_not_be_parked_stays_pending_and_is_tried_again(
         writer.flush()
     assert writer.pending == 1
     park.fails = None
-    assert writer.flush() == Flushed(0, 1)
+    assert writer.flush() == FlushResult(0, 1)
 
 
 @pytest.mark.kafka
@@ -202,7 +202,7 @@ def test_an_outage_is_transient_within_the_bound_and_nothing_is_forgotten(park: 
     assert writer.pending == 5
     writer.discard()
     assert writer.pending == 0
-    assert writer.flush() == Flushed(0, 0)
+    assert writer.flush() == FlushResult(0, 0)
 
 
 def test_a_full_buffer_in_an_outage_is_transient_within_the_bound(park: Parked) -> None:
@@ -231,13 +231,13 @@ def test_a_flush_that_failed_can_be_repeated_when_the_brokers_are_back(
     finally:
         for broker in kafka.brokers:
             broker.thaw()
-    assert writer.flush(timeout_s=60) == Flushed(8, 0)
+    assert writer.flush(timeout_s=60) == FlushResult(8, 0)
     assert {decode(record).offset for record in read_all(settings, fresh_topic)} == set(range(8))
 
 
 def test_an_empty_flush_asks_nobody(park: Parked) -> None:
     nowhere = ClientSettings(f"127.0.0.1:{ports.free(1)[0]}")
-    assert make_writer(new_producer(nowhere), "gds.metrics.dlq", park).flush() == Flushed(0, 0)
+    assert make_writer(new_producer(nowhere), "gds.metrics.dlq", park).flush() == FlushResult(0, 0)
 
 
 def test_after_dead_letters_that_nobody_acknowledged_another_producer_goes_on(park: Parked) -> None:

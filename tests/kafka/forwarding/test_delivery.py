@@ -18,7 +18,7 @@ from gdsconsole.kafka.forwarding import transactional
 from gdsconsole.kafka.forwarding.delivery import AfterDelivery
 from gdsconsole.kafka.forwarding.forward_step import ForwardStep
 from gdsconsole.kafka.forwarding.transactional import InTransactions
-from gdsconsole.kafka.status import State
+from gdsconsole.kafka.status import ConsumerState
 from tests.kafka.fake_kafka import FakeBroker, FakeProducer, FakeSource, FakeTransactions
 from tests.kafka.lab import GROUP, TOPIC, Lab
 
@@ -143,7 +143,7 @@ def test_what_an_outage_kept_from_arriving_is_read_and_sent_again():
     lab.turns(3)
     lab.out.flush()
     lab.turns(1)
-    assert lab.pipeline.snapshot().state is State.RETRYING
+    assert lab.pipeline.snapshot().state is ConsumerState.RETRYING
     assert "records were not delivered" in lab.pipeline.snapshot().reason
     lab.out.refuse = None
     for _ in range(6):

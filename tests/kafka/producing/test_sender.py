@@ -16,7 +16,7 @@ from gdsconsole.kafka.errors import InvalidMessage
 from gdsconsole.kafka.producing.sender import (
     KEY_STRATEGIES,
     OutgoingRecord,
-    Sender,
+    RecordSender,
     SendReport,
     SendStalled,
     send_one,
@@ -26,14 +26,16 @@ from tests.kafka.reading import read_all
 from topics.telemetry import Metric, decode_metric
 
 TopicFactory = Callable[..., str]
-Put = Callable[[Sender, Sequence[OutgoingRecord]], int]
+Put = Callable[[RecordSender, Sequence[OutgoingRecord]], int]
 
 
-def put_as_batch(sender: Sender, given: Sequence[OutgoingRecord]) -> int:
+def put_as_batch(sender: RecordSender, given: Sequence[OutgoingRecord]) -> int:
     return sender.send_batch([{"value": record.value, "key": record.key} for record in given])
 
 
-both_ways = pytest.mark.parametrize("put", [Sender.send, put_as_batch], ids=["one by one", "as a batch"])
+both_ways = pytest.mark.parametrize(
+    "put", [RecordSender.send, put_as_batch], ids=["one by one", "as a batch"]
+)
 
 
 def make_metric(**tags: str) -> Metric:
@@ -121,7 +123,7 @@ def test_a_full_buffer_is_backpressure_and_keeps_each_keys_order(
     settings: ClientSettings, fresh_topic: str, put: Put
 ) -> None:
     producer = new_producer(settings, queue_buffering_max_messages=7, linger_ms=0)
-    sender = Sender(producer, fresh_topic)
+    sender = RecordSender(producer, fresh_topic)
     given = records(2000)
     taken = put(sender, given)
 
@@ -137,7 +139,7 @@ def test_large_records_in_a_batch_keep_their_keys_order_in_a_buffer_bounded_by_b
     settings: ClientSettings, fresh_topic: str
 ) -> None:
     producer = new_producer(settings, queue_buffering_max_kbytes=64)
-    sender = Sender(producer, fresh_topic)
+    sender = RecordSender(producer, fresh_topic)
     given = [b"%04d" % n + b"x" * (9000 if n % 3 else 10) for n in range(300)]
     sender.send_batch([{"value": value, "key": b"k"} for value in given])
 
@@ -147,7 +149,7 @@ def test_large_records_in_a_batch_keep_their_keys_order_in_a_buffer_bounded_by_b
 
 @both_ways
 def test_undelivered_records_are_counted_within_the_bound(nowhere: ClientSettings, put: Put) -> None:
-    sender = Sender(new_producer(nowhere), "gds.metrics.production")
+    sender = RecordSender(new_producer(nowhere), "gds.metrics.production")
     put(sender, records(100))
     began = time.monotonic()
     assert sender.finish(timeout_s=0.5) == SendReport(100, 0, 0, 100)
@@ -159,7 +161,7 @@ def test_a_buffer_that_stays_full_ends_in_an_error_and_not_in_a_hang(
     nowhere: ClientSettings, put: Put
 ) -> None:
     producer = new_producer(nowhere, queue_buffering_max_messages=10)
-    sender = Sender(producer, "gds.metrics.production", patience_s=0.5)
+    sender = RecordSender(producer, "gds.metrics.production", patience_s=0.5)
     # The client counts an event of its own among them, once it has found nobody.
     with pytest.raises(SendStalled, match=r"1[01] records wait"):
         put(sender, records(100))
@@ -169,7 +171,7 @@ def test_a_buffer_that_stays_full_ends_in_an_error_and_not_in_a_hang(
 @both_ways
 def test_a_stop_ends_the_wait_in_front_of_a_full_buffer(nowhere: ClientSettings, put: Put) -> None:
     producer = new_producer(nowhere, queue_buffering_max_messages=10)
-    sender = Sender(producer, "gds.metrics.production", stop=lambda: True)
+    sender = RecordSender(producer, "gds.metrics.production", stop=lambda: True)
     taken = put(sender, records(100))
     assert taken == 10
     assert sender.finish(timeout_s=0.1).undelivered == 10
@@ -190,14 +192,14 @@ def test_a_refused_record_does_not_take_its_neighbours_with_it(
 ) -> None:
     topic = topic_factory(partitions=1, config={"max.message.bytes": "20000"})
     failures: list[tuple[OutgoingRecord, str]] = []
-    sender = Sender(new_producer(settings), topic, on_failure=lambda *failed: failures.append(failed))
+    sender = RecordSender(new_producer(settings), topic, on_failure=lambda *failed: failures.append(failed))
     given = refused_at(records(200), 20, 100)
     put(sender, given)
 
     assert sender.finish() == SendReport(200, 198, 2, 0)
     assert [record.value for record, _ in failures] == [given[20].value, given[100].value]
     assert all("MSG_SIZE_TOO_LARGE" in reason for _, reason in failures)
-    if put is Sender.send:
+    if put is RecordSender.send:
         assert [record.reference for record, _ in failures] == [20, 100]
     arrived = Counter(record.value() for record in read_all(settings, topic))
     assert arrived == Counter(record.value for n, record in enumerate(given) if n not in {20, 100})
@@ -213,7 +215,7 @@ def test_a_refused_timestamp_does_not_take_its_neighbours_with_it(
         msgspec.structs.replace(record, timestamp_ms=next_year if n == 3 else 0)
         for n, record in enumerate(records(10))
     ]
-    sender = Sender(new_producer(settings), topic)
+    sender = RecordSender(new_producer(settings), topic)
     sender.send(given)
 
     assert sender.finish() == SendReport(10, 9, 1, 0)
@@ -226,7 +228,7 @@ def test_many_refused_records_are_judged_alone_while_others_are_still_sent(
 ) -> None:
     monkeypatch.setattr("gdsconsole.kafka.producing.sender._MAX_WAITING_ALONE", 3)
     topic = topic_factory(partitions=1, config={"max.message.bytes": "20000"})
-    sender = Sender(new_producer(settings), topic)
+    sender = RecordSender(new_producer(settings), topic)
     for start in range(0, 300, 10):
         sender.send(refused_at(records(10), start % 7))
     assert sender.finish() == SendReport(300, 270, 30, 0)
@@ -237,7 +239,7 @@ def test_many_refused_records_are_judged_alone_while_others_are_still_sent(
 def test_a_record_too_large_for_the_client_is_refused_at_once(
     settings: ClientSettings, fresh_topic: str, put: Put
 ) -> None:
-    sender = Sender(new_producer(settings, message_max_bytes=2000), fresh_topic)
+    sender = RecordSender(new_producer(settings, message_max_bytes=2000), fresh_topic)
     given = [*records(200), OutgoingRecord(b"x" * 3000, b"k")]
     put(sender, given)
     assert sender.finish() == SendReport(201, 200, 1, 0)
@@ -248,7 +250,7 @@ def test_a_topic_that_does_not_exist_fails_every_record(settings: ClientSettings
     # librdkafka waits for a topic that may be on its way; a second will do here.
     producer = new_producer(settings, topic_metadata_propagation_max_ms=1000)
     failures: list[str] = []
-    sender = Sender(producer, "gds.tests.absent", on_failure=lambda _, reason: failures.append(reason))
+    sender = RecordSender(producer, "gds.tests.absent", on_failure=lambda _, reason: failures.append(reason))
     sender.send(records(20))
     assert sender.finish() == SendReport(20, 0, 20, 0)
     assert all("UNKNOWN_TOPIC" in reason for reason in failures)
@@ -257,7 +259,7 @@ def test_a_topic_that_does_not_exist_fails_every_record(settings: ClientSettings
 @pytest.mark.kafka
 @pytest.mark.parametrize("profile", ["guide", "console"])
 def test_both_profiles_deliver(settings: ClientSettings, fresh_topic: str, profile: Any) -> None:
-    sender = Sender(new_producer(settings, profile=profile), fresh_topic)
+    sender = RecordSender(new_producer(settings, profile=profile), fresh_topic)
     sender.send_batch([{"value": b"x" * 250, "key": b"%d" % n} for n in range(20_000)])
     assert sender.finish() == SendReport(20_000, 20_000, 0, 0)
     assert len(read_all(settings, fresh_topic)) == 20_000

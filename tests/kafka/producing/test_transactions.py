@@ -11,7 +11,7 @@ from gdsconsole.devstack import ports
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.clients import ClientSettings, Producer, new_producer
 from gdsconsole.kafka.errors import FencedError, KafkaUnavailable
-from gdsconsole.kafka.producing.sender import OutgoingRecord, Sender
+from gdsconsole.kafka.producing.sender import OutgoingRecord, RecordSender
 from gdsconsole.kafka.producing.transactions import (
     TransactionAborted,
     TransactionOutcomeUnknown,
@@ -41,7 +41,9 @@ def test_a_committed_transaction_is_visible_at_once(settings: ClientSettings, fr
     producer = transactional(settings)
     for group in (b"a", b"b"):
         with transaction(producer):
-            Sender(producer, fresh_topic, alone=False).send([OutgoingRecord(group), OutgoingRecord(group)])
+            RecordSender(producer, fresh_topic, alone=False).send(
+                [OutgoingRecord(group), OutgoingRecord(group)]
+            )
     assert values(settings, fresh_topic) == [b"a", b"a", b"b", b"b"]
 
 
@@ -50,7 +52,7 @@ def test_a_failing_block_leaves_nothing_visible(settings: ClientSettings, fresh_
     producer = transactional(settings)
 
     def fail_after_delivery() -> None:
-        sender = Sender(producer, fresh_topic, alone=False)
+        sender = RecordSender(producer, fresh_topic, alone=False)
         with transaction(producer):
             sender.send([OutgoingRecord(b"a"), OutgoingRecord(b"b")])
             assert sender.finish().delivered == 2
@@ -73,7 +75,7 @@ def test_a_refused_record_aborts_the_transaction_and_a_new_producer_goes_on(
     def send(*sent: bytes) -> None:
         producer = transactional(settings, transactional_id)
         with transaction(producer):
-            Sender(producer, topic, alone=False).send(OutgoingRecord(value) for value in sent)
+            RecordSender(producer, topic, alone=False).send(OutgoingRecord(value) for value in sent)
 
     with pytest.raises(TransactionAborted, match="MSG_SIZE_TOO_LARGE"):
         send(b"a", os.urandom(30_000), b"b")
@@ -91,7 +93,7 @@ def test_a_producer_replaced_by_another_of_its_id_is_fenced(
     def send_when_replaced() -> None:
         with transaction(old):
             transactional(settings, transactional_id)
-            Sender(old, fresh_topic, alone=False).send([OutgoingRecord(b"late")])
+            RecordSender(old, fresh_topic, alone=False).send([OutgoingRecord(b"late")])
 
     with pytest.raises(FencedError):
         send_when_replaced()

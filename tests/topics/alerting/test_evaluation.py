@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from topics.alerting.evaluation import Draft, Ledger, OpenAlert, Sample, Series
-from topics.alerting.rules import Rule, Standing, State
+from topics.alerting.evaluation import Draft, OpenAlert, OpenAlerts, Sample, Series
+from topics.alerting.rules import Rule, SeriesState, Standing
 
 START = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 
@@ -31,45 +31,47 @@ def outcome(draft: Draft) -> str:
     return " ".join(parts) + ("" if draft.has_effect else ", no effect")
 
 
-def holding(of: Rule, state: State = State.FIRING, **changes: Any) -> Ledger:
+def holding(of: Rule, state: SeriesState = SeriesState.FIRING, **changes: Any) -> OpenAlerts:
     series = Series(of, "prod-db-01", {"instance_id": "prod-db-01"})
     standing = Standing(state, START, START)
     fields = {"id": 7, "subject": "prod-db-01", "metric_name": "cpu", "standing": standing}
-    return Ledger({series.key: OpenAlert(**{**fields, "last_value": 90.0, "stored_at": START, **changes})})
+    return OpenAlerts(
+        {series.key: OpenAlert(**{**fields, "last_value": 90.0, "stored_at": START, **changes})}
+    )
 
 
-def drafted(ledger: Ledger, batch: list[Sample]) -> list[str]:
+def drafted(ledger: OpenAlerts, batch: list[Sample]) -> list[str]:
     return [outcome(draft) for draft in ledger.draft(batch)]
 
 
 def test_a_batch_is_judged_as_one_history() -> None:
-    assert drafted(Ledger(), samples((0, 90), (1, 95))) == ["new fired"]
-    assert drafted(Ledger(), samples((0, 90), (1, 10))) == ["new fired resolved"]
-    assert drafted(Ledger(), samples((0, 90), (1, 10), (2, 90))) == ["new fired resolved", "new fired"]
-    assert drafted(Ledger(), samples((0, 10), (1, None))) == []
+    assert drafted(OpenAlerts(), samples((0, 90), (1, 95))) == ["new fired"]
+    assert drafted(OpenAlerts(), samples((0, 90), (1, 10))) == ["new fired resolved"]
+    assert drafted(OpenAlerts(), samples((0, 90), (1, 10), (2, 90))) == ["new fired resolved", "new fired"]
+    assert drafted(OpenAlerts(), samples((0, 10), (1, None))) == []
 
 
 def test_pending_that_ends_within_the_batch_is_never_written() -> None:
     waits = rule(for_s=10)
-    assert drafted(Ledger(), samples((0, 90), (1, 10), of=waits)) == ["new dropped, no effect"]
-    assert drafted(Ledger(), samples((0, 90), of=waits)) == ["new"]
+    assert drafted(OpenAlerts(), samples((0, 90), (1, 10), of=waits)) == ["new dropped, no effect"]
+    assert drafted(OpenAlerts(), samples((0, 90), of=waits)) == ["new"]
 
 
 def test_stored_alerts_are_moved_or_left() -> None:
     assert drafted(holding(rule()), samples((1, 95))) == ["stored, no effect"]
     assert drafted(holding(rule()), samples((1, 10))) == ["stored resolved"]
     assert drafted(holding(rule()), samples((1, 10), (2, 99))) == ["stored resolved", "new fired"]
-    assert drafted(holding(rule(for_s=5), State.PENDING), samples((9, 95), of=rule(for_s=5))) == [
+    assert drafted(holding(rule(for_s=5), SeriesState.PENDING), samples((9, 95), of=rule(for_s=5))) == [
         "stored fired"
     ]
-    assert drafted(holding(rule(for_s=5), State.PENDING), samples((1, 1), of=rule(for_s=5))) == [
+    assert drafted(holding(rule(for_s=5), SeriesState.PENDING), samples((1, 1), of=rule(for_s=5))) == [
         "stored dropped"
     ]
 
 
 def test_series_are_apart() -> None:
     batch = samples((0, 90)) + samples((0, 90), on="prod-db-02") + samples((1, 10))
-    assert drafted(Ledger(), batch) == ["new fired resolved", "new fired"]
+    assert drafted(OpenAlerts(), batch) == ["new fired resolved", "new fired"]
 
 
 def test_drafting_changes_nothing_until_accepted() -> None:
@@ -81,7 +83,7 @@ def test_drafting_changes_nothing_until_accepted() -> None:
 
 
 def test_accepting_remembers_what_was_made() -> None:
-    ledger = Ledger()
+    ledger = OpenAlerts()
     drafts = ledger.draft(samples((0, 90), (1, 95)) + samples((0, 91), on="prod-db-02"))
     ledger.accept(drafts, {0: 41, 1: 42}, START)
     assert {alert.subject: (alert.id, alert.last_value) for alert in ledger.alerts.values()} == {

@@ -7,13 +7,13 @@ from itertools import chain
 import pytest
 
 from tests.topics.making import START, make_sample
-from topics.alerting.evidence import History, Trace, history_of, is_of
+from topics.alerting.evidence import Evidence, SeriesTrace, history_of, is_of
 from topics.telemetry import Metric
 
 LABELS = {"database_type": "postgresql", "instance_id": "prod-db-01", "environment": "production"}
 
 
-def history(*metrics: Metric) -> History:
+def history(*metrics: Metric) -> Evidence:
     return history_of(metrics, labels=LABELS, metric_name="cpu_usage_percent", around=START)
 
 
@@ -40,7 +40,7 @@ def test_whose_sample_it_is(changes: dict[str, object], labels: dict[str, str], 
 
 def test_its_own_values_by_time() -> None:
     found = history(make_sample(90, 2), make_sample(85, 0), make_sample(1, 1, instance_id="prod-db-02"))
-    assert found.own == Trace(
+    assert found.own == SeriesTrace(
         "cpu_usage_percent", [START.timestamp(), START.timestamp() + 2], [85, 90], moved=None
     )
     assert (found.others, found.left_out) == ([], 0)

@@ -13,7 +13,7 @@ from gdsconsole.kafka.browsing.record_window import RecordWindow
 from tests.factories import make_record
 from tests.topics.making import START, make_alert, make_sample
 from topics.alerting import evidence_reader
-from topics.alerting.evidence_reader import read_story
+from topics.alerting.evidence_reader import read_evidence
 from topics.models import Alert
 from topics.telemetry import Metric, encode_metric
 
@@ -65,7 +65,7 @@ def test_from_the_records_on_the_cluster(
     assert producer.flush(30) == 0
     alert = make_alert(topic=topic, partition=0, offset=160, acknowledged_at=START)
 
-    told = read_story(alert, live="")
+    told = read_evidence(alert, live="")
 
     assert told.note == "80 samples from 320 records around it."
     [series] = told.chart["series"]
@@ -92,18 +92,18 @@ def test_a_record_about_something_else_is_not_shown_as_the_cause(
 ) -> None:
     """A topic that was made anew begins at offset 0 again."""
     told(records(make_sample(90), there))
-    assert read_story(alert_at(1), live="").record is None
+    assert read_evidence(alert_at(1), live="").record is None
 
 
 def test_a_record_that_retention_took(told: Callable[..., Any]) -> None:
     told(records(make_sample(91, 5), first=100))
-    found = read_story(alert_at(17), live="")
+    found = read_evidence(alert_at(17), live="")
     assert (found.record, found.error) == (None, "")
 
 
 def test_a_window_cut_short_still_finds_the_cause(told: Callable[..., Any]) -> None:
     asked = told(records(make_sample(90)), records(make_sample(90), first=5_000), is_whole=False)
-    found = read_story(alert_at(5_000), live="")
+    found = read_evidence(alert_at(5_000), live="")
     assert asked == [(1_000, 17_000), (5_000, 5_000)]
     assert found.record is not None
     assert found.note.endswith("around it, cut short.")
@@ -111,7 +111,7 @@ def test_a_window_cut_short_still_finds_the_cause(told: Callable[..., Any]) -> N
 
 def test_without_samples_around_it_the_stored_values_are_drawn(told: Callable[..., Any]) -> None:
     told([])
-    [series] = read_story(alert_at(3), live="").chart["series"]
+    [series] = read_evidence(alert_at(3), live="").chart["series"]
     assert series["values"] == [91.0]
 
 
@@ -119,10 +119,10 @@ def test_the_chart_stays_with_the_alert(told: Callable[..., Any]) -> None:
     """Two minutes before and after a short one, not the hours of traffic around it."""
     told(records(*[make_sample(50, second) for second in range(-600, 600, 10)]))
     over = alert_at(3, state="resolved", resolved_at=START)
-    times = read_story(over, live="").chart["times"]
+    times = read_evidence(over, live="").chart["times"]
     assert (times[0], times[-1]) == (START.timestamp() - 120, START.timestamp() + 120)
 
 
 def test_an_old_alerts_chart_is_not_fed_with_new_values(told: Callable[..., Any]) -> None:
     told([])
-    assert "live" not in read_story(alert_at(3), live="metric.newest:a/b:value").chart["series"][0]
+    assert "live" not in read_evidence(alert_at(3), live="metric.newest:a/b:value").chart["series"][0]

@@ -9,7 +9,7 @@ import pytest
 
 from gdsconsole.text.headline import Headline
 from tests.topics.making import START, make_alert
-from topics.alerting.headlines import Firing, about_alert, about_alerts, about_rules
+from topics.alerting.headlines import FiringCounts, about_alert, about_alerts, about_rules
 from topics.models import AlertRule
 
 LATER = START + timedelta(minutes=3)
@@ -19,15 +19,15 @@ WORST = make_alert(save=False)
 @pytest.mark.parametrize(
     ("firing", "pending", "said"),
     [
-        (Firing(0, 0, 0, None), 0, Headline("Nothing is firing. 8 rules evaluated.", "ok")),
-        (Firing(0, 0, 0, None), 2, Headline("Nothing is firing. 2 pending. 8 rules evaluated.", "ok")),
+        (FiringCounts(0, 0, 0, None), 0, Headline("Nothing is firing. 8 rules evaluated.", "ok")),
+        (FiringCounts(0, 0, 0, None), 2, Headline("Nothing is firing. 2 pending. 8 rules evaluated.", "ok")),
         (
-            Firing(1, 0, 1, WORST),
+            FiringCounts(1, 0, 1, WORST),
             0,
             Headline("1 alert firing. Not acknowledged: CPU high on prod-db-01, for 3 m.", "warn"),
         ),
         (
-            Firing(1, 1, 1, WORST),
+            FiringCounts(1, 1, 1, WORST),
             0,
             Headline(
                 "1 alert firing, and it is critical. Not acknowledged: CPU high on prod-db-01, for 3 m.",
@@ -35,7 +35,7 @@ WORST = make_alert(save=False)
             ),
         ),
         (
-            Firing(4, 2, 3, WORST),
+            FiringCounts(4, 2, 3, WORST),
             1,
             Headline(
                 "4 alerts firing, 2 critical. 3 are not acknowledged, "
@@ -44,26 +44,26 @@ WORST = make_alert(save=False)
             ),
         ),
         (
-            Firing(4, 0, 4, WORST),
+            FiringCounts(4, 0, 4, WORST),
             0,
             Headline(
                 "4 alerts firing. None is acknowledged, the worst is CPU high on prod-db-01, for 3 m.", "warn"
             ),
         ),
-        (Firing(1, 0, 0, None), 0, Headline("1 alert firing. It is acknowledged.", "warn")),
+        (FiringCounts(1, 0, 0, None), 0, Headline("1 alert firing. It is acknowledged.", "warn")),
         (
-            Firing(2, 1, 0, None),
+            FiringCounts(2, 1, 0, None),
             0,
             Headline("2 alerts firing, 1 critical. All are acknowledged.", "warn"),
         ),
     ],
 )
-def test_alerts(firing: Firing, pending: int, said: Headline) -> None:
+def test_alerts(firing: FiringCounts, pending: int, said: Headline) -> None:
     assert about_alerts(firing, pending=pending, rules=8, now=LATER) == said
 
 
 def test_a_clock_that_lags_makes_no_negative_age() -> None:
-    said = about_alerts(Firing(1, 0, 1, WORST), pending=0, rules=1, now=START - timedelta(minutes=1))
+    said = about_alerts(FiringCounts(1, 0, 1, WORST), pending=0, rules=1, now=START - timedelta(minutes=1))
     assert said.text.endswith("for 0 ms.")
 
 

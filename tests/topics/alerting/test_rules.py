@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from topics.alerting.rules import (
     OPERATORS,
-    Change,
     Rule,
     RuleBook,
+    SeriesState,
     Standing,
-    State,
+    Transition,
     fingerprint,
     judge,
     metric_labels,
@@ -106,11 +106,11 @@ HISTORIES = [
     ("an old bad sample fires: nothing newer is known", 0, 0, [(-86400, BAD)], "F"),
 ]
 LETTER = {
-    Change.NOTHING: ".",
-    Change.OPENED: "o",
-    Change.FIRED: "F",
-    Change.RESOLVED: "R",
-    Change.DROPPED: "d",
+    Transition.NOTHING: ".",
+    Transition.OPENED: "o",
+    Transition.FIRED: "F",
+    Transition.RESOLVED: "R",
+    Transition.DROPPED: "d",
 }
 
 
@@ -268,4 +268,4 @@ def test_a_breach_makes_the_instances_other_samples_of_the_batch_suspect() -> No
 
 def test_a_standing_knows_its_states() -> None:
     verdict = judge(make_rule(for_s=5), None, BAD, START)
-    assert verdict.standing == Standing(State.PENDING, since=START, newest=START)
+    assert verdict.standing == Standing(SeriesState.PENDING, since=START, newest=START)

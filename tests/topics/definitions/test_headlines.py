@@ -11,11 +11,11 @@ from gdsconsole.kafka.cluster.topic_admin import LiveTopic
 from gdsconsole.text.headline import Headline
 from topics.definitions.checklist import Check
 from topics.definitions.headlines import about_topics
-from topics.definitions.plan import Drift, Verdict
+from topics.definitions.plan import Drift, DriftKind
 from topics.definitions.services import TopicState
 from topics.models import TopicDefinition
 
-DRIFT = Drift("gds.a.production", "retention.ms", "1", "1", "2", Verdict.CHANGED_ON_CLUSTER)
+DRIFT = Drift("gds.a.production", "retention.ms", "1", "1", "2", DriftKind.CHANGED_ON_CLUSTER)
 FEW = Check("replication.factor >= 3", False, "replication factor 1")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from topics.definitions.plan import Adjustment, Kind, Layout, LiveLayout, Verdict, make_plan, three_way
+from topics.definitions.plan import Adjustment, DriftKind, Kind, Layout, LiveLayout, make_plan, three_way
 
 TOPIC = "gds.metrics.production"
 
@@ -99,13 +99,13 @@ def test_in_sync_replicas_never_exceed_the_replicas_a_topic_has() -> None:
     [
         ("1", "1", "1", None),
         ("2", "1", "2", None),
-        ("2", "1", "1", Verdict.NOT_APPLIED),
-        ("2", None, "1", Verdict.NOT_APPLIED),
-        ("1", "1", "2", Verdict.CHANGED_ON_CLUSTER),
-        ("3", "1", "2", Verdict.BOTH_CHANGED),
+        ("2", "1", "1", DriftKind.NOT_APPLIED),
+        ("2", None, "1", DriftKind.NOT_APPLIED),
+        ("1", "1", "2", DriftKind.CHANGED_ON_CLUSTER),
+        ("3", "1", "2", DriftKind.BOTH_CHANGED),
     ],
 )
-def test_three_ways(declared: str, applied: str | None, there: str, verdict: Verdict | None) -> None:
+def test_three_ways(declared: str, applied: str | None, there: str, verdict: DriftKind | None) -> None:
     drifts = three_way(
         topic=TOPIC,
         wanted=layout(config={"retention.ms": declared}),
@@ -125,5 +125,5 @@ def test_what_was_set_by_hand_is_named() -> None:
         live=live(config={"segment.ms": "60000"}, overrides={"segment.ms", "retention.ms"}),
     )
     assert [(drift.name, drift.live, drift.verdict) for drift in drifts] == [
-        ("segment.ms", "60000", Verdict.UNDECLARED)
+        ("segment.ms", "60000", DriftKind.UNDECLARED)
     ]

@@ -15,7 +15,7 @@ from tests.topics.making import START, Feed, make_sample
 from topics.models import MetricHour, MetricMinute, MetricPoint
 from topics.warehouse import retention
 from topics.warehouse.aggregates import Addition, Figures, merged_all, summarized
-from topics.warehouse.retention import Forgotten, forget_old
+from topics.warehouse.retention import RetentionResult, forget_old
 from topics.warehouse.rollups import add_figures, figures_of
 from topics.warehouse.series_ids import SeriesIndex, SeriesKey
 from topics.warehouse.step import WarehouseStep
@@ -34,7 +34,7 @@ KEPT = Warehouse(
 )
 
 
-def forget(now: datetime, clock: Callable[[], float] = lambda: 0.0) -> Forgotten:
+def forget(now: datetime, clock: Callable[[], float] = lambda: 0.0) -> RetentionResult:
     return forget_old(now=now, kept=KEPT, budget_s=1.0, clock=clock)
 
 
@@ -71,7 +71,7 @@ def test_points_go_a_while_after_they_were_stored(
     for partition in (0, 1):
         store(START, 7, partition=partition)
         store(START + DAY, 4, partition=partition)
-    assert forget(START + 7 * DAY) == Forgotten(0, 0, 0, is_done=True)
+    assert forget(START + 7 * DAY) == RetentionResult(0, 0, 0, is_done=True)
     done = forget(START + 7 * DAY + MINUTE)
     assert (done.points, left()) == (14, {0: 4, 1: 4})
     assert forget(START + 8 * DAY + MINUTE).points == 8
@@ -159,7 +159,7 @@ def test_old_hours_are_deleted() -> None:
 
 
 def test_an_empty_warehouse_has_nothing_to_forget() -> None:
-    assert forget(START) == Forgotten(0, 0, 0, is_done=True)
+    assert forget(START) == RetentionResult(0, 0, 0, is_done=True)
 
 
 def test_the_task_reads_the_settings(settings: Any) -> None:

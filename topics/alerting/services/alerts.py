@@ -12,9 +12,9 @@ from django.db import IntegrityError, transaction
 from gdsconsole.audit import services as audit
 from gdsconsole.live.publish import publish_on_commit
 from gdsconsole.text.names import NO_NAME
-from topics.alerting.evaluation import Draft, Key, Ledger, OpenAlert, Sample, Series
+from topics.alerting.evaluation import Draft, Key, OpenAlert, OpenAlerts, Sample, Series
 from topics.alerting.outbox import alert_changed
-from topics.alerting.rules import Rule, Standing, State, fingerprint
+from topics.alerting.rules import Rule, SeriesState, Standing, fingerprint
 from topics.models import Alert, AlertEvent, AlertRule, AlertState, EventState
 from topics.telemetry import MAX_TAG_VALUE
 
@@ -63,7 +63,7 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredDrafts:
     """What storing drafts made: `ids` by the draft's position, and the events with their alerts."""
 
     ids: Mapping[int, int]
@@ -85,7 +85,9 @@ def open_alerts(*sources: str) -> dict[Key, OpenAlert]:
             id=alert.pk,
             subject=alert.subject,
             metric_name=alert.metric_name,
-            standing=Standing(State(alert.state), alert.started_at, alert.last_sample_at, alert.good_since),
+            standing=Standing(
+                SeriesState(alert.state), alert.started_at, alert.last_sample_at, alert.good_since
+            ),
             last_value=alert.last_value,
             stored_at=alert.changed_at,
         )
@@ -99,7 +101,7 @@ def store_drafts(
     now: datetime,
     leased_until: datetime | None = None,
     in_transactions: bool = False,
-) -> Stored:
+) -> StoredDrafts:
     """Write what has an effect, with its events, inside the caller's transaction.
 
     `leased_until` keeps the events for the caller to send until then. `in_transactions` says that each
@@ -138,7 +140,7 @@ def store_drafts(
         )
         if sample is not None
     ]
-    return Stored(
+    return StoredDrafts(
         ids={position: alert.pk for position, alert in alerts.items()},
         events=AlertEvent.objects.bulk_create(events),
         changed=[alerts[position] for position in sorted(alerts)],
@@ -232,7 +234,7 @@ def refresh_alerts(*, alerts: Sequence[OpenAlert], now: datetime) -> bool:
     return touched == len(rows)
 
 
-def resolve_quiet(*, alerts: Sequence[OpenAlert], now: datetime, leased_until: datetime) -> Stored:
+def resolve_quiet(*, alerts: Sequence[OpenAlert], now: datetime, leased_until: datetime) -> StoredDrafts:
     """Resolve firing alerts whose series stayed good; those no longer firing are passed over."""
     with transaction.atomic():
         resolved = [
@@ -256,7 +258,7 @@ def resolve_quiet(*, alerts: Sequence[OpenAlert], now: datetime, leased_until: d
             )
             for row in rows
         )
-    return Stored({}, events, rows)
+    return StoredDrafts({}, events, rows)
 
 
 def record_measurements(samples: Sequence[Measurement], *, now: datetime) -> list[Alert]:
@@ -278,7 +280,7 @@ def record_measurements(samples: Sequence[Measurement], *, now: datetime) -> lis
 def _record(samples: Sequence[Measurement], now: datetime) -> list[Alert]:
     sources = sorted({sample.source for sample in samples})
     rules = rules_in_force(*sources)
-    ledger = Ledger(open_alerts(*sources))
+    ledger = OpenAlerts(open_alerts(*sources))
     drafts = ledger.draft(
         Sample(
             Series(rule, subject_of(sample.labels), sample.labels),
@@ -292,7 +294,7 @@ def _record(samples: Sequence[Measurement], now: datetime) -> list[Alert]:
         and rule.covers(subject=subject_of(sample.labels), labels=sample.labels)
     )
     with_effect = [draft for draft in drafts if draft.has_effect]
-    stored = Stored({}, [], [])
+    stored = StoredDrafts({}, [], [])
     # Without an effect there is no transaction, so a quiet console leaves the database's writer alone.
     if with_effect:
         with transaction.atomic():

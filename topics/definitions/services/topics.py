@@ -25,12 +25,12 @@ from topics.definitions.checklist import Check, check_topic
 from topics.definitions.plan import (
     MIN_ISR,
     Adjustment,
-    Change,
     Drift,
     Kind,
     Layout,
     LiveLayout,
     Plan,
+    PlanStep,
     make_plan,
     three_way,
 )
@@ -67,7 +67,7 @@ class WrongDefinitions(ValueError):
 class Applied:
     """A step of the plan and what became of it: `error` is None when it was done."""
 
-    change: Change
+    change: PlanStep
     error: str | None
 
 
@@ -269,7 +269,7 @@ def live_layout(topic: LiveTopic) -> LiveLayout:
     )
 
 
-def _carry_out(settings: ClientSettings, change: Change, wanted: Layout) -> None:
+def _carry_out(settings: ClientSettings, change: PlanStep, wanted: Layout) -> None:
     if change.kind is Kind.REFUSED:
         raise ChangeRefused(change.reason)
     if change.kind is Kind.CREATE:

@@ -19,7 +19,7 @@ from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.database.reporting import database_told
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from topics.definitions import services
-from topics.definitions.plan import Change, Kind, Plan
+from topics.definitions.plan import Kind, Plan, PlanStep
 
 EXAMPLES = """
 examples:
@@ -202,7 +202,7 @@ class Command(TerminalCommand):
         self.stdout.write(json.dumps(result))
 
 
-def _line(change: Change) -> str:
+def _line(change: PlanStep) -> str:
     if change.kind is Kind.CREATE:
         detail = ", ".join(f"{name} {value}" for name, value in change.after.items())
     else:
@@ -211,7 +211,7 @@ def _line(change: Change) -> str:
     return f"{SIGNS[change.kind]} {change.kind}  {change.topic}  {detail}{refused}"
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change(change: PlanStep) -> dict[str, Any]:
     return {**asdict(change), "kind": str(change.kind)}
 
 
