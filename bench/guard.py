@@ -17,7 +17,8 @@ import redis
 
 from gdsconsole.devstack import ports
 from gdsconsole.devstack.redis_server import RedisServer
-from gdsconsole.kafka.consuming.idempotent import ClaimState, IdempotentProcessor, Place, key_of
+from gdsconsole.kafka.consuming.idempotent import ClaimState, IdempotentProcessor, key_of
+from gdsconsole.kafka.partitions import TopicPartitionOffset
 
 BATCH = 500
 FEWER = 10  # one by one takes a twentieth of the rest, and is measured on a tenth
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def measure(client: redis.Redis, count: int, rounds: int) -> None:
-    keys = [key_of(Place(stage.TOPIC, n % stage.PARTITIONS, n)) for n in range(count)]
+    keys = [key_of(TopicPartitionOffset(stage.TOPIC, n % stage.PARTITIONS, n)) for n in range(count)]
     batches = [keys[n : n + BATCH] for n in range(0, count, BATCH)]
     guard = IdempotentProcessor(client)
     least = client.register_script(_LEAST)

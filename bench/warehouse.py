@@ -33,7 +33,8 @@ from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.devstack import ports
 from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
-from gdsconsole.kafka.step import Batch, PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Batch
 from gdsconsole.pipelines.models import PartitionProgress
 from tests import postgresql
 from tests.factories import make_record
@@ -52,12 +53,12 @@ class Load:
     """Batches as the runtime hands them on: each of three partitions, in runs."""
 
     batches: list[Batch[Metric]]
-    partitions: list[PartitionId]
+    partitions: list[TopicIdPartition]
     count: int
 
 
 def load(count: int, commit: int) -> Load:
-    partitions = [PartitionId(stage.TOPIC, n, "topic-id", "cluster-id") for n in range(stage.PARTITIONS)]
+    partitions = [TopicIdPartition(stage.TOPIC, n, "topic-id", "cluster-id") for n in range(stage.PARTITIONS)]
     reached = [0] * len(partitions)
     # A thousand a second, as they would come: an index by time grows at one end.
     metrics = [

@@ -16,7 +16,8 @@ from dlq.live_summary import publish_summary
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.dead_letters.envelope import DecodedDeadLetter
 from gdsconsole.kafka.dead_letters.writer import RefusedDeadLetter
-from gdsconsole.kafka.step import Batch, PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Batch
 from gdsconsole.kafka.timestamps import written_at
 from gdsconsole.pipelines import progress
 from topics.models import TopicDefinition
@@ -34,12 +35,12 @@ class IndexStep:
     def __init__(self, *, group: str, clock: Callable[[], datetime] = _now) -> None:
         self._group = group
         self._clock = clock
-        self._partitions: dict[tuple[str, int], PartitionId] = {}
+        self._partitions: dict[tuple[str, int], TopicIdPartition] = {}
         self._retention_ms: dict[str, int] = {}
         self._reread_at = datetime.min.replace(tzinfo=UTC)
         self.written = 0  # dead letters
 
-    def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+    def assigned(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, int]:
         self._partitions |= {(part.topic, part.partition): part for part in partitions}
         self._read_retention(self._clock())
         return progress.assigned(group=self._group, partitions=partitions)
@@ -58,7 +59,7 @@ class IndexStep:
         self.written += len(arrivals)
         return True
 
-    def revoked(self, partitions: Sequence[PartitionId]) -> None:
+    def revoked(self, partitions: Sequence[TopicIdPartition]) -> None:
         for part in partitions:
             self._partitions.pop((part.topic, part.partition), None)
 
@@ -70,7 +71,10 @@ class IndexStep:
         """Nothing is held."""
 
     def _arrival(
-        self, record: Record, letter: DecodedDeadLetter, partitions: Mapping[tuple[str, int], PartitionId]
+        self,
+        record: Record,
+        letter: DecodedDeadLetter,
+        partitions: Mapping[tuple[str, int], TopicIdPartition],
     ) -> Arrival:
         topic, partition, offset = record.topic(), record.partition(), record.offset()
         if topic is None or partition is None or offset is None:

@@ -18,7 +18,8 @@ from django.test import Client
 from django.utils import timezone
 
 from gdsconsole import heartbeat
-from gdsconsole.kafka.consuming.idempotent import IdempotentProcessor, Place
+from gdsconsole.kafka.consuming.idempotent import IdempotentProcessor
+from gdsconsole.kafka.partitions import TopicPartitionOffset
 from gdsconsole.live import events, publish, schemas
 from gdsconsole.live.recent_values import history
 from gdsconsole.live.snapshots import latest_of
@@ -234,11 +235,11 @@ def test_a_history_that_is_none_is_a_gap(written: redis.Redis) -> None:
 def test_a_guard_of_records_takes_its_keys_back(redis_url: str) -> None:
     client = redis.Redis.from_url(redis_url)
     guard = IdempotentProcessor(client, topic_id="t")
-    places = [Place(TOPIC, 0, number) for number in range(8)]
+    places = [TopicPartitionOffset(TOPIC, 0, number) for number in range(8)]
     kinds = ["string", "bytes", "huge", "list", "set", "zset", "hash", "stream"]
     for place, kind in zip(places, kinds, strict=True):
         of_type(kind)(client, f"processed:{TOPIC}:0:{place.offset}".encode())
-    seen: list[Place] = []
+    seen: list[TopicPartitionOffset] = []
     assert guard.process(places, lambda place: place, seen.extend) == len(places)
     assert guard.process(places, lambda place: place, seen.extend) == 0
     assert seen == places

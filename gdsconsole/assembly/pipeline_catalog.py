@@ -27,7 +27,8 @@ from gdsconsole.kafka.dead_letters import envelope
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
 from gdsconsole.kafka.errors import TransientError
 from gdsconsole.kafka.forwarding.transactional import InTransactions, in_transactions
-from gdsconsole.kafka.step import PartitionId, Step
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Step
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.pipelines.dead_letter_claims import StoredClaims
 from gdsconsole.pipelines.halts.store import StoredHalts
@@ -171,7 +172,7 @@ def build(spec: PipelineSpec, *, slot: int) -> ConsumerRuntime:
 
 
 def _stored(placed: OnPlaced) -> OnPlaced:
-    def told(starts: Mapping[PartitionId, tuple[int | None, int]]) -> None:
+    def told(starts: Mapping[TopicIdPartition, tuple[int | None, int]]) -> None:
         with storage():
             placed(starts)
 

@@ -10,21 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from gdsconsole.kafka.clients import Record
+from gdsconsole.kafka.partitions import TopicIdPartition
 
 V_co = TypeVar("V_co", covariant=True)
 V_contra = TypeVar("V_contra", contravariant=True)
-
-
-class PartitionId(NamedTuple):
-    """A partition for good: a topic that is deleted and made again has another `topic_id`."""
-
-    topic: str
-    partition: int
-    topic_id: str
-    cluster_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +31,7 @@ class Batch(Generic[V_co]):
 
     records: Sequence[Record]
     values: Sequence[V_co]
-    moves: Mapping[PartitionId, tuple[int, int]]
+    moves: Mapping[TopicIdPartition, tuple[int, int]]
 
 
 class Step(Protocol[V_contra]):
@@ -52,7 +44,7 @@ class Step(Protocol[V_contra]):
     `classify` knows as transient (a locked database): the batch comes again after a backoff.
     """
 
-    def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+    def assigned(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, int]:
         """The next offset of each partition whose effects up to there are already stored.
 
         Partitions without stored progress may be left out or given as 0. What is stored of earlier topics
@@ -74,7 +66,7 @@ class Step(Protocol[V_contra]):
         """
         ...
 
-    def revoked(self, partitions: Sequence[PartitionId]) -> None:
+    def revoked(self, partitions: Sequence[TopicIdPartition]) -> None:
         """These partitions now belong to another consumer; what is held for them must be forgotten."""
         ...
 

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from gdsconsole.kafka.dead_letters.claims import ClaimResult, RecordClaim
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines.models import DeadLetterClaim
 from gdsconsole.pipelines.storage import storage
 
@@ -86,7 +86,7 @@ def prune(*, now: datetime) -> int:
 
 
 def _rows(records: Iterable[RecordClaim]) -> QuerySet[DeadLetterClaim]:
-    by_part: dict[PartitionId, list[int]] = {}
+    by_part: dict[TopicIdPartition, list[int]] = {}
     for one in records:
         by_part.setdefault(one.partition, []).append(one.offset)
     found = Q(pk__in=[])

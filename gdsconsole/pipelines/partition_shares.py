@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from gdsconsole.kafka.partitions import TopicPartition
 from gdsconsole.text.formats import plural
-
-
-class Place(NamedTuple):
-    topic: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +34,31 @@ def tint(slot: int | None) -> str:
     return "nobody" if slot is None else str(slot % 8 + 1)
 
 
-def place_of(name: str) -> Place:
-    """The place that `topic-number` names."""
-    topic, _, number = name.rpartition("-")
-    return Place(topic, int(number))
-
-
 def strips(
     *,
-    held: Mapping[Place, int],
-    known: Iterable[Place],
-    waiting: Mapping[Place, str],
-    halted: Mapping[Place, str],
+    held: Mapping[TopicPartition, int],
+    known: Iterable[TopicPartition],
+    waiting: Mapping[TopicPartition, str],
+    halted: Mapping[TopicPartition, str],
 ) -> list[PartitionStrip]:
     """A strip a topic: its partitions in order, each with the consumer that holds it.
 
     `halted` are those that stand until a person decides, and why. `known` are partitions the group ever
     had; of topics that nobody reads any more they are left out, as long as somebody reads any.
     """
-    topics = sorted({place.topic for place in held} or {place.topic for place in known})
+    topics = sorted({tp.topic for tp in held} or {tp.topic for tp in known})
     drawn = []
     for topic in topics:
-        numbers = [place.number for place in {*held, *known} if place.topic == topic]
-        places = [Place(topic, number) for number in range(max(numbers) + 1)]
+        numbers = [tp.partition for tp in {*held, *known} if tp.topic == topic]
+        tps = [TopicPartition(topic, number) for number in range(max(numbers) + 1)]
         cells = tuple(
             PartitionCell(
-                place.number, held.get(place), halted.get(place) or waiting.get(place, ""), place in halted
+                tp.partition,
+                held.get(tp),
+                halted.get(tp) or waiting.get(tp, ""),
+                tp in halted,
             )
-            for place in places
+            for tp in tps
         )
         drawn.append(PartitionStrip(topic, cells))
     return drawn

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from gdsconsole.kafka.errors import FencedError
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines.models import PartitionProgress
 
 _TABLE = PartitionProgress._meta.db_table
@@ -34,7 +34,7 @@ _ROW = (
 )
 
 
-def load(*, group: str, partitions: Sequence[PartitionId]) -> dict[PartitionId, int]:
+def load(*, group: str, partitions: Sequence[TopicIdPartition]) -> dict[TopicIdPartition, int]:
     """The stored next offset of each partition; 0 for one that this group starts with now.
 
     Rows are made here, so that `advance` is an update alone.
@@ -50,7 +50,7 @@ def load(*, group: str, partitions: Sequence[PartitionId]) -> dict[PartitionId, 
     return {_identity(row): row.next_offset for row in rows}
 
 
-def assigned(*, group: str, partitions: Sequence[PartitionId]) -> dict[PartitionId, int]:
+def assigned(*, group: str, partitions: Sequence[TopicIdPartition]) -> dict[TopicIdPartition, int]:
     """As `load`, with what is stored of earlier topics of the names: the group's commits may be theirs."""
     named = PartitionProgress.objects.filter(group=group, topic__in={part.topic for part in partitions})
     stored = {_identity(row): row.next_offset for row in named}
@@ -63,7 +63,7 @@ def assigned(*, group: str, partitions: Sequence[PartitionId]) -> dict[Partition
     return earlier | load(group=group, partitions=partitions)
 
 
-def advance(*, group: str, moves: Mapping[PartitionId, tuple[int, int]]) -> None:
+def advance(*, group: str, moves: Mapping[TopicIdPartition, tuple[int, int]]) -> None:
     """Move every partition from the offset it is expected at to the one reached.
 
     Call it inside the transaction that writes the effects. Raises `FencedError`, having changed
@@ -85,11 +85,11 @@ def advance(*, group: str, moves: Mapping[PartitionId, tuple[int, int]]) -> None
         raise FencedError(f"{group}: progress was moved by another consumer; expected {named}")
 
 
-def _identity(row: PartitionProgress) -> PartitionId:
-    return PartitionId(row.topic, row.partition, row.topic_id, row.cluster_id)
+def _identity(row: PartitionProgress) -> TopicIdPartition:
+    return TopicIdPartition(row.topic, row.partition, row.topic_id, row.cluster_id)
 
 
-def _any_of(partitions: Sequence[PartitionId]) -> Q:
+def _any_of(partitions: Sequence[TopicIdPartition]) -> Q:
     by_topic: dict[tuple[str, str, str], list[int]] = {}
     for part in partitions:
         by_topic.setdefault((part.cluster_id, part.topic, part.topic_id), []).append(part.partition)

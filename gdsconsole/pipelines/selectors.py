@@ -9,12 +9,13 @@ from typing import Any
 
 from django.urls import reverse
 
+from gdsconsole.kafka.partitions import TopicPartition
 from gdsconsole.live.recent_values import history, summed
 from gdsconsole.live.snapshots import latest_of
 from gdsconsole.pipelines import capacity, services, status
 from gdsconsole.pipelines.halts.services import HaltRow
 from gdsconsole.pipelines.models import PartitionFailure, PartitionProgress, Pipeline, PipelineConsumer
-from gdsconsole.pipelines.partition_shares import PartitionStrip, Place, place_of, shared, strips, tint
+from gdsconsole.pipelines.partition_shares import PartitionStrip, shared, strips, tint
 from gdsconsole.pipelines.services import ConsumerRow, PipelineRow
 from gdsconsole.pipelines.status import ClusterCondition, PipelineStatus
 
@@ -55,7 +56,7 @@ class ConsumerView:
     reason: str
     host: str | None
     pid: int | None
-    places: tuple[Place, ...]
+    tps: tuple[TopicPartition, ...]
     waiting: Mapping[str, str]
     figures: Figures
     trend: Trend
@@ -64,14 +65,14 @@ class ConsumerView:
     @property
     def tint(self) -> str:
         """As its cells have it; a consumer without any has none."""
-        return tint(self.slot if self.places else None)
+        return tint(self.slot if self.tps else None)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryingPartition:
     """A partition that stands still: at which record, why, and when it is tried again."""
 
-    place: Place
+    tp: TopicPartition
     offset: int | None
     why: str
     attempt: int | None
@@ -146,10 +147,10 @@ def read(*, now: datetime) -> list[PipelineView]:
     into = history("pipeline.stats", "rate_in", keys)
     out = history("pipeline.stats", "rate_out", keys)
     behind = history("lag.sampled", "total_lag", groups)
-    known: dict[str, set[Place]] = {group: set() for group in groups}
+    known: dict[str, set[TopicPartition]] = {group: set() for group in groups}
     seen = PartitionProgress.objects.filter(group__in=groups).values_list("group", "topic", "partition")
     for group, topic, number in seen.distinct():
-        known[group].add(Place(topic, number))
+        known[group].add(TopicPartition(topic, number))
     failures: dict[str, list[PartitionFailure]] = {group: [] for group in groups}
     for failure in PartitionFailure.objects.filter(group__in=groups).order_by("topic", "partition"):
         failures[failure.group].append(failure)
@@ -207,7 +208,7 @@ def consumer_view(
         reason=reason,
         host=consumer["host"],
         pid=consumer["pid"],
-        places=tuple(sorted(map(place_of, partitions))),
+        tps=tuple(sorted(map(TopicPartition.named, partitions))),
         waiting={where: why for where, why in (told.get("waiting") or {}).items() if why},
         figures=Figures(**{field: told.get(field) for field in Figures.__slots__}),
         trend=trend,
@@ -219,7 +220,7 @@ def pipeline_view(
     row: PipelineRow,
     consumers: Sequence[ConsumerView],
     *,
-    known: set[Place],
+    known: set[TopicPartition],
     failures: Sequence[PartitionFailure],
     trends: tuple[Trend, Trend, Trend],
     sample: Mapping[str, Any] | None,
@@ -231,10 +232,14 @@ def pipeline_view(
     `sample` is the newest of the group's lag; a group that was never sampled has no page of its own.
     `lag_now` is what it said, where that is not long ago.
     """
-    held = {place: consumer.slot for consumer in consumers for place in consumer.places}
-    waiting = {place_of(where): why for consumer in consumers for where, why in consumer.waiting.items()}
+    held = {tp: consumer.slot for consumer in consumers for tp in consumer.tps}
+    waiting = {
+        TopicPartition.named(where): why for consumer in consumers for where, why in consumer.waiting.items()
+    }
     standing = {
-        Place(one["topic"], one["partition"]): one["reason"] for one in row["halted"] if not one["decision"]
+        TopicPartition(one["topic"], one["partition"]): one["reason"]
+        for one in row["halted"]
+        if not one["decision"]
     }
     drawn = strips(held=held, known=known, waiting=waiting, halted=standing)
     stuck = _stuck(failures, waiting)
@@ -259,7 +264,7 @@ def pipeline_view(
         halted=tuple(row["halted"]),
         strips=tuple(drawn),
         share=shared(
-            [len(consumer.places) for consumer in consumers if consumer.pid is not None],
+            [len(consumer.tps) for consumer in consumers if consumer.pid is not None],
             total=sum(len(strip.cells) for strip in drawn),
         ),
         stuck=tuple(stuck[:FAILURES_SHOWN]),
@@ -268,7 +273,7 @@ def pipeline_view(
             state=state,
             running=sum(consumer.pid is not None for consumer in consumers),
             partitions=len(held),
-            reads=_reads(row) or {place.topic for place in (held or known)},
+            reads=_reads(row) or {tp.topic for tp in (held or known)},
             rate=figures.rate_in,
             trend=trends[0],
             lag=lag_now,
@@ -309,15 +314,17 @@ def total(each: Iterable[Figures]) -> Figures:
     )
 
 
-def _stuck(failures: Sequence[PartitionFailure], waiting: Mapping[Place, str]) -> list[RetryingPartition]:
-    stored = {Place(one.topic, one.partition): one for one in failures}
+def _stuck(
+    failures: Sequence[PartitionFailure], waiting: Mapping[TopicPartition, str]
+) -> list[RetryingPartition]:
+    stored = {TopicPartition(one.topic, one.partition): one for one in failures}
     return [
         RetryingPartition(
-            place=place,
-            offset=stored[place].offset if place in stored else None,
-            why=f"{stored[place].error_type}: {stored[place].error}" if place in stored else waiting[place],
-            attempt=stored[place].attempt if place in stored else None,
-            next_try_at=stored[place].next_try_at if place in stored else None,
+            tp=tp,
+            offset=stored[tp].offset if tp in stored else None,
+            why=f"{stored[tp].error_type}: {stored[tp].error}" if tp in stored else waiting[tp],
+            attempt=stored[tp].attempt if tp in stored else None,
+            next_try_at=stored[tp].next_try_at if tp in stored else None,
         )
-        for place in sorted({*stored, *waiting})
+        for tp in sorted({*stored, *waiting})
     ]

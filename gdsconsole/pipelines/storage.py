@@ -15,7 +15,8 @@ from gdsconsole.database.outages import outage_of
 from gdsconsole.database.timeouts import patience
 from gdsconsole.kafka.consuming.retries import Failure
 from gdsconsole.kafka.errors import FailureKind, TransientError, classify
-from gdsconsole.kafka.step import Batch, PartitionId, Step
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Batch, Step
 from gdsconsole.pipelines.models import PartitionFailure
 
 
@@ -70,7 +71,7 @@ class StoredStep:
         written: int | None = getattr(self._step, "written", None)
         return written
 
-    def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+    def assigned(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, int]:
         with storage():
             return self._step.assigned(partitions)
 
@@ -78,7 +79,7 @@ class StoredStep:
         with storage():
             return self._step.handle(batch)
 
-    def revoked(self, partitions: Sequence[PartitionId]) -> None:
+    def revoked(self, partitions: Sequence[TopicIdPartition]) -> None:
         self._step.revoked(partitions)
 
     def tick(self, now: datetime) -> None:
@@ -95,7 +96,7 @@ class StoredFailures:
     def __init__(self, group: str) -> None:
         self._group = group
 
-    def load(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, Failure]:
+    def load(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, Failure]:
         wanted = set(partitions)
         rows = PartitionFailure.objects.filter(group=self._group, topic__in={part.topic for part in wanted})
         with storage():
@@ -119,14 +120,14 @@ class StoredFailures:
                 },
             )
 
-    def clear(self, partition: PartitionId) -> None:
+    def clear(self, partition: TopicIdPartition) -> None:
         with storage():
             PartitionFailure.objects.filter(group=self._group, **partition._asdict()).delete()
 
 
 def _from_row(row: PartitionFailure) -> Failure:
     return Failure(
-        partition=PartitionId(row.topic, row.partition, row.topic_id, row.cluster_id),
+        partition=TopicIdPartition(row.topic, row.partition, row.topic_id, row.cluster_id),
         offset=row.offset,
         kind=FailureKind(row.kind),
         attempt=row.attempt,

@@ -20,7 +20,7 @@ from gdsconsole.access import sync_roles
 from gdsconsole.assembly.pipeline_catalog import CATALOG
 from gdsconsole.assembly.shell.context import ENTRIES
 from gdsconsole.kafka.consuming.halts import Decision, PartitionHalt
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.people.links import make_link
 from gdsconsole.people.powers import command
 from gdsconsole.pipelines import services as pipelines
@@ -60,7 +60,7 @@ def _halt() -> str:
     """Two partitions that wait for a decision, and one of which it is made."""
     store = StoredHalts("gds-warehouse")
     for number, decision in enumerate((None, None, Decision.DEAD_LETTER)):
-        part = PartitionId("gds.metrics.production", number, "topic-1", "cluster-1")
+        part = TopicIdPartition("gds.metrics.production", number, "topic-1", "cluster-1")
         store.save(PartitionHalt(part, 0, "500 dead letters in a row", timezone.now().timestamp(), decision))
     return "/pipelines/warehouse/halts/"
 

@@ -21,7 +21,8 @@ from dlq.step import IndexStep
 from gdsconsole.kafka.dead_letters import envelope
 from gdsconsole.kafka.dead_letters.envelope import DecodedDeadLetter
 from gdsconsole.kafka.errors import FencedError
-from gdsconsole.kafka.step import Batch, PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Batch
 from tests.factories import make_dead_letter, make_record
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -295,7 +296,7 @@ class AnythingIsStored(TestCase):
 @pytest.mark.django_db
 def test_the_step_counts_what_it_wrote_and_a_batch_that_comes_twice_counts_once() -> None:
     step = IndexStep(group="gds-dlq-index")
-    place = PartitionId("gds.metrics.dlq", 0, "topic-id", "cluster")
+    place = TopicIdPartition("gds.metrics.dlq", 0, "topic-id", "cluster")
     step.assigned([place])
     records = [make_record(topic=place.topic, offset=offset, value=b"not an envelope") for offset in (0, 1)]
     batch = Batch(records, [envelope.decode(record) for record in records], {place: (0, 2)})

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as ClientPartition
 
 from gdsconsole.kafka.clients import ClientHooks
 from tests.factories import make_record
 
-Place = tuple[str, int]
+TopicPartition = tuple[str, int]
 
 
 @dataclass
@@ -68,24 +69,22 @@ class FakeBroker:
 
     def remake(self, topic: str) -> None:
         """The topic is deleted and made again. Its commits are those of a consumer that noticed later."""
-        for place in self.logs:
-            if place[0] == topic:
-                self.logs[place] = Log()
+        for tp in self.logs:
+            if tp[0] == topic:
+                self.logs[tp] = Log()
 
     def values(self, topic: str) -> list[bytes | None]:
         """Everything in the topic, by partition and offset."""
         return [
             record.value()
-            for place in sorted(self.logs)
-            if place[0] == topic
-            for record in self.logs[place].records.values()
+            for tp in sorted(self.logs)
+            if tp[0] == topic
+            for record in self.logs[tp].records.values()
         ]
 
     def lag(self, group: str, topic: str) -> int:
         return sum(
-            log.end - self.committed.get((group, *place), 0)
-            for place, log in self.logs.items()
-            if place[0] == topic
+            log.end - self.committed.get((group, *tp), 0) for tp, log in self.logs.items() if tp[0] == topic
         )
 
 
@@ -96,15 +95,15 @@ class FakeSource:
         self.broker = broker
         self.group = group
         self.hooks = hooks
-        self.positions: dict[Place, int] = {}
-        self.paused: set[Place] = set()
-        self.at_end: set[Place] = set()
-        self.out_of_range: set[Place] = set()
+        self.positions: dict[TopicPartition, int] = {}
+        self.paused: set[TopicPartition] = set()
+        self.at_end: set[TopicPartition] = set()
+        self.out_of_range: set[TopicPartition] = set()
         self.refuse_commits: int | None = None
         self.refuse_seeks: int | None = None
         self.refuse_committed: int | None = None
         self.polls = 0
-        self.commit_calls: list[dict[Place, int]] = []
+        self.commit_calls: list[dict[TopicPartition, int]] = []
         self.seeks: list[int] = []
         self.is_closed = False
         self._callbacks: dict[str, Callable[..., None]] = {}
@@ -114,25 +113,25 @@ class FakeSource:
 
     # What a test asks for.
 
-    def assign_now(self, *places: Place) -> None:
-        parts = [TopicPartition(*place) for place in places]
+    def assign_now(self, *tps: TopicPartition) -> None:
+        parts = [ClientPartition(*tp) for tp in tps]
         self._due.append(lambda: self._callbacks["on_assign"](self, parts))
 
-    def revoke_now(self, *places: Place) -> None:
-        parts = [TopicPartition(*place) for place in places]
+    def revoke_now(self, *tps: TopicPartition) -> None:
+        parts = [ClientPartition(*tp) for tp in tps]
         self._due.append(lambda: self._callbacks["on_revoke"](self, parts))
 
-    def lose_now(self, *places: Place) -> None:
-        parts = [TopicPartition(*place) for place in places]
+    def lose_now(self, *tps: TopicPartition) -> None:
+        parts = [ClientPartition(*tp) for tp in tps]
         self._due.append(lambda: self._callbacks["on_lost"](self, parts))
 
-    def say(self, code: int, place: Place | None = None) -> None:
-        where = {"topic": place[0], "partition": place[1]} if place else {}
+    def say(self, code: int, tp: TopicPartition | None = None) -> None:
+        where = {"topic": tp[0], "partition": tp[1]} if tp else {}
         self._events.append(Message(**where, error=KafkaError(code)))
 
-    def still_deliver(self, place: Place, offset: int) -> None:
+    def still_deliver(self, tp: TopicPartition, offset: int) -> None:
         """Hand a record out next, whatever the position: a fetch that was on its way."""
-        self._buffered.append(self.broker.logs[place].records[offset])
+        self._buffered.append(self.broker.logs[tp].records[offset])
 
     # What the runtime uses.
 
@@ -140,7 +139,7 @@ class FakeSource:
         first = not self._callbacks
         self._callbacks = callbacks
         if first:
-            self.assign_now(*[place for place in sorted(self.broker.logs) if place[0] in topics])
+            self.assign_now(*[tp for tp in sorted(self.broker.logs) if tp[0] in topics])
 
     def unsubscribe(self) -> None:
         self.revoke_now(*self.positions)
@@ -154,33 +153,33 @@ class FakeSource:
             found.append(self._events.popleft())
         while self._buffered and len(found) < num_messages:
             found.append(self._buffered.popleft())
-        for place in sorted(self.positions):
-            if place not in self.paused:
-                found += self._read(place, num_messages - len(found))
+        for tp in sorted(self.positions):
+            if tp not in self.paused:
+                found += self._read(tp, num_messages - len(found))
         return found
 
     def poll(self, timeout: float = -1) -> Message | None:
         return next(iter(self.consume(1, timeout)), None)
 
-    def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
+    def incremental_assign(self, partitions: Sequence[ClientPartition]) -> None:
         for part in partitions:
             self._move((part.topic, part.partition), part.offset)
 
-    def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
+    def incremental_unassign(self, partitions: Sequence[ClientPartition]) -> None:
         for part in partitions:
             self.positions.pop((part.topic, part.partition), None)
             self.paused.discard((part.topic, part.partition))
 
-    def assignment(self) -> list[TopicPartition]:
-        return [TopicPartition(*place) for place in self.positions]
+    def assignment(self) -> list[ClientPartition]:
+        return [ClientPartition(*tp) for tp in self.positions]
 
-    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+    def pause(self, partitions: Iterable[ClientPartition]) -> None:
         self.paused |= {(part.topic, part.partition) for part in partitions}
 
-    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+    def resume(self, partitions: Iterable[ClientPartition]) -> None:
         self.paused -= {(part.topic, part.partition) for part in partitions}
 
-    def seek(self, partition: TopicPartition) -> None:
+    def seek(self, partition: ClientPartition) -> None:
         if self.refuse_seeks is not None:
             raise KafkaException(KafkaError(self.refuse_seeks))
         if (partition.topic, partition.partition) in self.out_of_range:
@@ -188,21 +187,21 @@ class FakeSource:
         self.seeks.append(partition.offset)
         self._move((partition.topic, partition.partition), partition.offset)
 
-    def position(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+    def position(self, partitions: Iterable[ClientPartition]) -> list[ClientPartition]:
         return [
-            TopicPartition(part.topic, part.partition, self.positions[part.topic, part.partition])
+            ClientPartition(part.topic, part.partition, self.positions[part.topic, part.partition])
             for part in partitions
         ]
 
     def consumer_group_metadata(self) -> str:
         return self.group
 
-    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition] | None:
+    def commit(self, *, offsets: list[ClientPartition], asynchronous: bool) -> list[ClientPartition] | None:
         asked = {(part.topic, part.partition): part.offset for part in offsets}
         self.commit_calls.append(asked)
         error = None if self.refuse_commits is None else KafkaError(self.refuse_commits)
         if error is None:
-            self.broker.committed |= {(self.group, *place): offset for place, offset in asked.items()}
+            self.broker.committed |= {(self.group, *tp): offset for tp, offset in asked.items()}
             self.broker.labels |= {
                 (self.group, part.topic, part.partition): part.metadata for part in offsets
             }
@@ -215,11 +214,11 @@ class FakeSource:
             self._due.append(lambda: answer(error, offsets))
         return None
 
-    def committed(self, partitions: Iterable[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
+    def committed(self, partitions: Iterable[ClientPartition], timeout: float = -1) -> list[ClientPartition]:
         if self.refuse_committed is not None:
             raise KafkaException(KafkaError(self.refuse_committed))
         return [
-            TopicPartition(
+            ClientPartition(
                 part.topic,
                 part.partition,
                 self.broker.committed.get((self.group, part.topic, part.partition), -1001),
@@ -229,7 +228,7 @@ class FakeSource:
         ]
 
     def get_watermark_offsets(
-        self, partition: TopicPartition, timeout: float = -1, cached: bool = False
+        self, partition: ClientPartition, timeout: float = -1, cached: bool = False
     ) -> tuple[int, int]:
         log = self.broker.logs[partition.topic, partition.partition]
         return log.start, log.end
@@ -239,32 +238,32 @@ class FakeSource:
             self._callbacks["on_revoke"](self, self.assignment())
         self.is_closed = True
 
-    def _move(self, place: Place, offset: int) -> None:
-        log = self.broker.logs[place]
-        self.positions[place] = log.start if offset == OFFSET_BEGINNING else offset
-        self.at_end.discard(place)
-        self.out_of_range.discard(place)
+    def _move(self, tp: TopicPartition, offset: int) -> None:
+        log = self.broker.logs[tp]
+        self.positions[tp] = log.start if offset == OFFSET_BEGINNING else offset
+        self.at_end.discard(tp)
+        self.out_of_range.discard(tp)
 
-    def _read(self, place: Place, limit: int) -> list[Message]:
-        log, found = self.broker.logs[place], []
-        at = self.positions[place]
+    def _read(self, tp: TopicPartition, limit: int) -> list[Message]:
+        log, found = self.broker.logs[tp], []
+        at = self.positions[tp]
         if not log.start <= at <= log.end:
-            if place in self.out_of_range or limit < 1:
+            if tp in self.out_of_range or limit < 1:
                 return []
-            self.out_of_range.add(place)
+            self.out_of_range.add(tp)
             error = KafkaError(KafkaError._AUTO_OFFSET_RESET)
-            return [Message(topic=place[0], partition=place[1], offset=at, error=error)]
+            return [Message(topic=tp[0], partition=tp[1], offset=at, error=error)]
         while at < log.end and len(found) < limit:
             if at in log.records:
                 found.append(log.records[at])
             at += 1
         if found:
-            self.at_end.discard(place)
-        self.positions[place] = at
-        if at == log.end and len(found) < limit and place not in self.at_end:
-            self.at_end.add(place)
+            self.at_end.discard(tp)
+        self.positions[tp] = at
+        if at == log.end and len(found) < limit and tp not in self.at_end:
+            self.at_end.add(tp)
             end = KafkaError(KafkaError._PARTITION_EOF)
-            found.append(Message(topic=place[0], partition=place[1], offset=at, error=end))
+            found.append(Message(topic=tp[0], partition=tp[1], offset=at, error=end))
         return found
 
 
@@ -337,7 +336,7 @@ class FakeTransactions(FakeProducer):
         self.broker.open[self.id].records.append((topic, value, key, how.get("headers")))
 
     def send_offsets_to_transaction(
-        self, positions: list[TopicPartition], group_metadata: str, timeout: float = -1
+        self, positions: list[ClientPartition], group_metadata: str, timeout: float = -1
     ) -> None:
         if self.refuse_offsets is not None:
             raise KafkaException(self.refuse_offsets)

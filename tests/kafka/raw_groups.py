@@ -42,9 +42,9 @@ class Coordinator:
         answer = self._ask(_JOIN_GROUP, 2, head + struct.pack(">i", 1) + text(b"range") + sized(b""))
         _, error, generation = struct.unpack_from(">ihi", answer)
         assert error == 0, error
-        _, place = read_text(answer, 10)
-        _, place = read_text(answer, place)
-        member, _ = read_text(answer, place)
+        _, tp = read_text(answer, 10)
+        _, tp = read_text(answer, tp)
+        member, _ = read_text(answer, tp)
         body = self._group + struct.pack(">i", generation) + text(member) + struct.pack(">i", 1)
         answer = self._ask(_SYNC_GROUP, 1, body + text(member) + sized(assignment))
         assert answer[4:6] == b"\0\0", answer
@@ -91,7 +91,7 @@ def sized(value: bytes) -> bytes:
     return struct.pack(">i", len(value)) + value
 
 
-def read_text(answer: bytes, place: int) -> tuple[bytes, int]:
+def read_text(answer: bytes, tp: int) -> tuple[bytes, int]:
     """The text, empty where there is none (null), and the place after it."""
-    length = max(0, struct.unpack_from(">h", answer, place)[0])
-    return answer[place + 2 : place + 2 + length], place + 2 + length
+    length = max(0, struct.unpack_from(">h", answer, tp)[0])
+    return answer[tp + 2 : tp + 2 + length], tp + 2 + length

@@ -19,21 +19,21 @@ def leaders(port: int, topic: str) -> list[int]:
             (length,) = struct.unpack(">i", answers.read(4))
             answer = answers.read(length)
     (brokers,) = struct.unpack_from(">i", answer, 4)
-    place = 8
+    tp = 8
     for _ in range(brokers):
-        _, place = read_text(answer, place + 4)  # an id, then the host
-        _, place = read_text(answer, place + 4)  # a port, then the rack
+        _, tp = read_text(answer, tp + 4)  # an id, then the host
+        _, tp = read_text(answer, tp + 4)  # a port, then the rack
     # The controller and the number of topics, which is one; then the topic's error.
-    place += 8 + 2
-    _, place = read_text(answer, place)
-    (partitions,) = struct.unpack_from(">i", answer, place + 1)
-    place += 5
+    tp += 8 + 2
+    _, tp = read_text(answer, tp)
+    (partitions,) = struct.unpack_from(">i", answer, tp + 1)
+    tp += 5
     found = []
     for _ in range(partitions):
-        (leader,) = struct.unpack_from(">i", answer, place + 6)
+        (leader,) = struct.unpack_from(">i", answer, tp + 6)
         found.append(leader)
-        place += 10
+        tp += 10
         for _ in ("replicas", "in-sync replicas"):
-            (count,) = struct.unpack_from(">i", answer, place)
-            place += 4 + 4 * count
+            (count,) = struct.unpack_from(">i", answer, tp)
+            tp += 4 + 4 * count
     return found

@@ -10,7 +10,8 @@ from typing import Any
 from gdsconsole.kafka.consuming.halts import PartitionHalt
 from gdsconsole.kafka.consuming.retries import Failure
 from gdsconsole.kafka.errors import FencedError, InvalidMessage
-from gdsconsole.kafka.step import Batch, PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Batch
 
 
 def decode_text(value: bytes | None) -> str:
@@ -27,9 +28,9 @@ class Database:
     """Survives the processes that use it. Effects and progress change together, or not at all."""
 
     effects: list[str] = field(default_factory=list)
-    progress: dict[PartitionId, int] = field(default_factory=dict)
-    failures: dict[PartitionId, Failure] = field(default_factory=dict)
-    halts: dict[PartitionId, PartitionHalt] = field(default_factory=dict)
+    progress: dict[TopicIdPartition, int] = field(default_factory=dict)
+    failures: dict[TopicIdPartition, Failure] = field(default_factory=dict)
+    halts: dict[TopicIdPartition, PartitionHalt] = field(default_factory=dict)
 
 
 @dataclass
@@ -41,10 +42,10 @@ class StoreStep:
     after: Callable[[Batch[str]], None] = lambda batch: None
     fenced: bool = True
     batches: list[int] = field(default_factory=list)
-    revocations: list[PartitionId] = field(default_factory=list)
+    revocations: list[TopicIdPartition] = field(default_factory=list)
     is_closed: bool = False
 
-    def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+    def assigned(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, int]:
         for part in partitions:
             self.database.progress.setdefault(part, 0)
         return dict(self.database.progress)
@@ -60,7 +61,7 @@ class StoreStep:
         self.after(batch)
         return True
 
-    def revoked(self, partitions: Sequence[PartitionId]) -> None:
+    def revoked(self, partitions: Sequence[TopicIdPartition]) -> None:
         self.revocations += partitions
 
     def tick(self, now: datetime) -> None:
@@ -76,13 +77,13 @@ class MemoryFailures:
 
     database: Database
 
-    def load(self, partitions: Sequence[PartitionId]) -> dict[PartitionId, Failure]:
+    def load(self, partitions: Sequence[TopicIdPartition]) -> dict[TopicIdPartition, Failure]:
         return {part: self.database.failures[part] for part in partitions if part in self.database.failures}
 
     def save(self, failure: Failure) -> None:
         self.database.failures[failure.partition] = failure
 
-    def clear(self, partition: PartitionId) -> None:
+    def clear(self, partition: TopicIdPartition) -> None:
         self.database.failures.pop(partition, None)
 
 
@@ -93,7 +94,7 @@ class MemoryHalts:
     database: Database
     away: Exception | None = None
 
-    def load(self, partitions: Sequence[PartitionId]) -> dict[PartitionId, PartitionHalt]:
+    def load(self, partitions: Sequence[TopicIdPartition]) -> dict[TopicIdPartition, PartitionHalt]:
         self._ask()
         return {part: self.database.halts[part] for part in partitions if part in self.database.halts}
 
@@ -101,7 +102,7 @@ class MemoryHalts:
         self._ask()
         self.database.halts[halt.partition] = halt
 
-    def clear(self, partition: PartitionId) -> None:
+    def clear(self, partition: TopicIdPartition) -> None:
         self._ask()
         self.database.halts.pop(partition, None)
 

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from gdsconsole.audit.models import AuditEntry
 from gdsconsole.kafka.cluster.groups import LogRange
 from gdsconsole.kafka.consuming.halts import PartitionHalt as Halt
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.halts import skipping
 from gdsconsole.pipelines.halts.store import StoredHalts
@@ -131,7 +131,7 @@ def stands(monkeypatch) -> None:
     """Partitions 3 and 4 of alerting stand at 510; their logs hold 0 to 600 and 550 to 600."""
     services.ensure(groups={"alerting": "gds-alerting"})
     for number in (3, 4):
-        part = PartitionId(TOPIC, number, "topic-1", "cluster-1")
+        part = TopicIdPartition(TOPIC, number, "topic-1", "cluster-1")
         StoredHalts("gds-alerting").save(Halt(part, 510, "500 dead letters in a row", 1_768_473_000.0))
     ranges = {(TOPIC, 3): LogRange(0, 600, 600), (TOPIC, 4): LogRange(550, 600, 600)}
     monkeypatch.setattr(skipping, "read_log_ranges", lambda *_, **__: ranges)

@@ -13,8 +13,8 @@ from django.db import connection
 from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
 from gdsconsole.kafka.dead_letters.claims import ClaimResult, RecordClaim
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.kafka.status import ConsumerState
-from gdsconsole.kafka.step import PartitionId
 from gdsconsole.pipelines import dead_letter_claims
 from gdsconsole.pipelines.dead_letter_claims import KEPT, TTL, StoredClaims
 from gdsconsole.pipelines.models import DeadLetterClaim
@@ -22,7 +22,7 @@ from gdsconsole.pipelines.storage import StorageUnavailable
 from tests.kafka.lab import Lab
 
 NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
-PART = PartitionId("gds.metrics.production", 3, "topic-1", "cluster-1")
+PART = TopicIdPartition("gds.metrics.production", 3, "topic-1", "cluster-1")
 ONE, TWO = RecordClaim(PART, 1), RecordClaim(PART, 2)
 NOTHING: frozenset[RecordClaim] = frozenset()
 

@@ -10,7 +10,7 @@ from django.db import OperationalError, connection, connections, transaction
 
 from gdsconsole.database import timeouts
 from gdsconsole.kafka.errors import TransientError
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines import leases, progress, storage
 from tests.waiting import wait_until
 
@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite's locks have no limit in time"),
 ]
 
-PART = PartitionId("gds.metrics.production", 3, "topic-1", "cluster-1")
+PART = TopicIdPartition("gds.metrics.production", 3, "topic-1", "cluster-1")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from gdsconsole.audit.models import AuditEntry
 from gdsconsole.kafka.cluster.groups import LogRange
 from gdsconsole.kafka.consuming.halts import PartitionHalt as Halt
 from gdsconsole.kafka.errors import KafkaUnavailable
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.halts import skipping
 from gdsconsole.pipelines.halts.store import StoredHalts
@@ -28,7 +28,7 @@ PAGE = "/pipelines/alerting/halts/"
 def stands(monkeypatch) -> list[PartitionHalt]:
     services.ensure(groups={"alerting": "gds-alerting"})
     for number in (3, 4):
-        part = PartitionId(TOPIC, number, "topic-1", "cluster-1")
+        part = TopicIdPartition(TOPIC, number, "topic-1", "cluster-1")
         StoredHalts("gds-alerting").save(Halt(part, 510, f"500 in a row; <b>{number}</b>", 1_768_473_000.0))
     ranges = {(TOPIC, number): LogRange(0, 600, 600) for number in (3, 4)}
     monkeypatch.setattr(skipping, "read_log_ranges", lambda *_, **__: ranges)

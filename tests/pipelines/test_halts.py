@@ -9,7 +9,7 @@ import pytest
 from gdsconsole.audit.models import AuditEntry
 from gdsconsole.kafka.consuming.halts import Decision as Decided
 from gdsconsole.kafka.consuming.halts import PartitionHalt as Halt
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.halts import services as halts
 from gdsconsole.pipelines.halts import skipping
@@ -26,8 +26,8 @@ GROUP, TOPIC = "gds-alerting", "gds.metrics.production"
 WHY = "500 dead letters in a row; the last one: value: expected a number"
 
 
-def part(number: int, topic_id: str = "topic-1") -> PartitionId:
-    return PartitionId(TOPIC, number, topic_id, "cluster-1")
+def part(number: int, topic_id: str = "topic-1") -> TopicIdPartition:
+    return TopicIdPartition(TOPIC, number, topic_id, "cluster-1")
 
 
 def halt(number: int = 3, offset: int = 510) -> PartitionHalt:

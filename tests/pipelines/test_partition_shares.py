@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from gdsconsole.pipelines.partition_shares import PartitionCell, Place, place_of, shared, strips, tint
+from gdsconsole.kafka.partitions import TopicPartition
+from gdsconsole.pipelines.partition_shares import PartitionCell, shared, strips, tint
 
 TOPIC = "gds.metrics.production"
 
 
-def places(*numbers: int, topic: str = TOPIC) -> list[Place]:
-    return [Place(topic, number) for number in numbers]
+def tps(*numbers: int, topic: str = TOPIC) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for number in numbers]
 
 
 def test_a_topics_name_may_have_hyphens():
-    assert place_of("gds.metrics.pre-production-11") == Place("gds.metrics.pre-production", 11)
-    assert str(Place("gds.metrics.pre-production", 11)) == "gds.metrics.pre-production-11"
+    assert TopicPartition.named("gds.metrics.pre-production-11") == TopicPartition(
+        "gds.metrics.pre-production", 11
+    )
+    assert str(TopicPartition("gds.metrics.pre-production", 11)) == "gds.metrics.pre-production-11"
 
 
 @pytest.mark.parametrize(
@@ -40,8 +43,13 @@ def test_in_words(counts: list[int], total: int, told: str):
 
 
 def test_each_partition_is_a_cell_of_its_consumer():
-    held = dict.fromkeys(places(0, 1), 0) | dict.fromkeys(places(3), 9)
-    (strip,) = strips(held=held, known=places(0, 5), waiting={Place(TOPIC, 1): "database: locked"}, halted={})
+    held = dict.fromkeys(tps(0, 1), 0) | dict.fromkeys(tps(3), 9)
+    (strip,) = strips(
+        held=held,
+        known=tps(0, 5),
+        waiting={TopicPartition(TOPIC, 1): "database: locked"},
+        halted={},
+    )
     assert strip.topic == TOPIC
     assert strip.cells == (
         PartitionCell(0, 0, ""),
@@ -55,8 +63,8 @@ def test_each_partition_is_a_cell_of_its_consumer():
 
 
 def test_a_topic_that_nobody_reads_any_more_is_not_drawn():
-    known = [*places(0, 1), *places(0, topic="gds.metrics.old")]
-    read = strips(held={Place(TOPIC, 0): 0}, known=known, waiting={}, halted={})
+    known = [*tps(0, 1), *tps(0, topic="gds.metrics.old")]
+    read = strips(held={TopicPartition(TOPIC, 0): 0}, known=known, waiting={}, halted={})
     assert [strip.topic for strip in read] == [TOPIC]
     unread = strips(held={}, known=known, waiting={}, halted={})
     assert [strip.topic for strip in unread] == ["gds.metrics.old", TOPIC]
@@ -64,7 +72,7 @@ def test_a_topic_that_nobody_reads_any_more_is_not_drawn():
 
 
 def test_a_halted_partition_says_so_rather_than_that_it_waits():
-    at = Place(TOPIC, 1)
+    at = TopicPartition(TOPIC, 1)
     (strip,) = strips(held={at: 0}, known=[], waiting={at: "locked"}, halted={at: "500 in a row"})
     assert [(cell.why, cell.is_halted) for cell in strip.cells] == [("", False), ("500 in a row", True)]
 

@@ -6,20 +6,20 @@ import pytest
 from django.db import transaction
 
 from gdsconsole.kafka.errors import FencedError
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines import progress
 from gdsconsole.pipelines.models import PartitionProgress
 
 pytestmark = pytest.mark.django_db
 
-METRICS = [PartitionId("gds.metrics.production", n, "topic-id-1", "cluster-1") for n in range(3)]
+METRICS = [TopicIdPartition("gds.metrics.production", n, "topic-id-1", "cluster-1") for n in range(3)]
 
 
-def stored() -> dict[PartitionId, int]:
+def stored() -> dict[TopicIdPartition, int]:
     return progress.load(group="gds-alerting", partitions=METRICS)
 
 
-def advance(*moves: tuple[PartitionId, int, int]) -> None:
+def advance(*moves: tuple[TopicIdPartition, int, int]) -> None:
     with transaction.atomic():
         progress.advance(
             group="gds-alerting", moves={part: (expected, reached) for part, expected, reached in moves}

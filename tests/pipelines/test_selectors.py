@@ -10,12 +10,12 @@ import pytest
 
 from gdsconsole.kafka.consuming.retries import Failure
 from gdsconsole.kafka.errors import FailureKind
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.live.publish import Event, Frame, RedisSender
 from gdsconsole.pipelines import leases, progress, selectors, services
 from gdsconsole.pipelines.leases import Heartbeat, Holder
 from gdsconsole.pipelines.models import PipelineConsumer
-from gdsconsole.pipelines.partition_shares import Place
+from gdsconsole.pipelines.partition_shares import TopicPartition
 from gdsconsole.pipelines.selectors import FAILURES_SHOWN, Figures, PipelineView, consumer_view, total
 from gdsconsole.pipelines.services import ConsumerRow
 from gdsconsole.pipelines.storage import StoredFailures
@@ -49,7 +49,7 @@ def stats(second: float, **changes: Any) -> dict[str, Any]:
 
 def test_a_consumer_by_its_heartbeat():
     view = consumer_view("alerting", row(), None, [1.0])
-    assert view.places == (Place(TOPIC, 2), Place(TOPIC, 10))
+    assert view.tps == (TopicPartition(TOPIC, 2), TopicPartition(TOPIC, 10))
     assert view.waiting == {f"{TOPIC}-10": "locked"}
     assert view.figures == Figures(rate_in=12.5, retries=1, batch_ms=4.2)
     assert (view.live, view.trend, view.tint) == ("pipeline.stats:alerting/1:", [1.0], "2")
@@ -58,7 +58,7 @@ def test_a_consumer_by_its_heartbeat():
 def test_what_was_published_after_the_heartbeat_counts():
     view = consumer_view("alerting", row(), stats(2), [])
     assert (view.state, view.reason, view.figures.rate_in) == ("retrying", "locked", 99.0)
-    assert view.places == (Place(TOPIC, 2),)
+    assert view.tps == (TopicPartition(TOPIC, 2),)
     # Not told there is not zero.
     assert view.figures.retries is None
 
@@ -116,7 +116,7 @@ def test_twelve_over_three_are_four_each(ensured: None):
 
 
 def test_partitions_that_nobody_holds_are_known_from_the_progress(ensured: None):
-    progress.load(group="gds-alerting", partitions=[PartitionId(TOPIC, n, "id", "c") for n in range(12)])
+    progress.load(group="gds-alerting", partitions=[TopicIdPartition(TOPIC, n, "id", "c") for n in range(12)])
     view = alerting()
     assert view.share == "12 partitions, none of them assigned"
     assert view.is_abandoned
@@ -130,7 +130,7 @@ def test_a_partition_that_stands_still_says_why_and_when_it_goes_on(ensured: Non
     def fail(number: int) -> None:
         StoredFailures("gds-alerting").save(
             Failure(
-                partition=PartitionId(TOPIC, number, "id", "c"),
+                partition=TopicIdPartition(TOPIC, number, "id", "c"),
                 offset=41,
                 kind=FailureKind.TRANSIENT,
                 attempt=7,
@@ -145,10 +145,10 @@ def test_a_partition_that_stands_still_says_why_and_when_it_goes_on(ensured: Non
     fail(3)
     beat(0, range(12), waiting={f"{TOPIC}-3": "OperationalError: locked", f"{TOPIC}-5": "no leader"})
     first, second = alerting().stuck
-    assert (first.place, first.offset, first.attempt) == (Place(TOPIC, 3), 41, 7)
+    assert (first.tp, first.offset, first.attempt) == (TopicPartition(TOPIC, 3), 41, 7)
     assert (first.why, first.next_try_at) == ("OperationalError: locked", NOW + timedelta(seconds=30))
-    assert (second.place, second.why, second.attempt, second.next_try_at) == (
-        Place(TOPIC, 5),
+    assert (second.tp, second.why, second.attempt, second.next_try_at) == (
+        TopicPartition(TOPIC, 5),
         "no leader",
         None,
         None,

@@ -14,12 +14,13 @@ from django.db import OperationalError, connection
 from gdsconsole.database.timeouts import PIPELINES, bound_waits, patience, unbound_waits
 from gdsconsole.kafka.consuming.retries import Failure
 from gdsconsole.kafka.errors import FailureKind, TransientError
-from gdsconsole.kafka.step import Batch, PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Batch
 from gdsconsole.pipelines.models import Pipeline
 from gdsconsole.pipelines.storage import StoredFailures, StoredStep, classify_failure, storage
 from tests.kafka.steps import Database, StoreStep
 
-PART = PartitionId("gds.metrics.production", 3, "topic-1", "cluster-1")
+PART = TopicIdPartition("gds.metrics.production", 3, "topic-1", "cluster-1")
 
 
 def failure(**changes) -> Failure:

@@ -8,7 +8,8 @@ from typing import Any
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME
 
-from gdsconsole.kafka.step import Batch, PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Batch
 from gdsconsole.pipelines import progress
 from tests.factories import make_record
 from topics.alerting.rules import fingerprint
@@ -68,8 +69,8 @@ def make_sample(value: float = 85.5, second: float = 0, **changes: Any) -> Metri
     return Metric(**fields | changes)
 
 
-def partition(number: int = 0) -> PartitionId:
-    return PartitionId(TOPIC, number, "topic-id", "cluster-id")
+def partition(number: int = 0) -> TopicIdPartition:
+    return TopicIdPartition(TOPIC, number, "topic-id", "cluster-id")
 
 
 class Feed:

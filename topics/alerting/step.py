@@ -17,7 +17,8 @@ from django.db import transaction
 
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.errors import TransientError
-from gdsconsole.kafka.step import Batch, PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Batch
 from gdsconsole.kafka.timestamps import written_at
 from gdsconsole.live.publish import publish
 from gdsconsole.pipelines import progress
@@ -78,7 +79,7 @@ class RulesStep:
         self._newest_due = 0.0
         self.written = 0  # alert events
 
-    def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+    def assigned(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, int]:
         self._reload_rules()
         self._reload_alerts()
         return progress.assigned(group=self._group, partitions=partitions)
@@ -98,7 +99,7 @@ class RulesStep:
                 self._reload_alerts()
         raise TransientError("the alerts of a batch kept moving under it")
 
-    def revoked(self, partitions: Sequence[PartitionId]) -> None:
+    def revoked(self, partitions: Sequence[TopicIdPartition]) -> None:
         # Another consumer sees their samples from here on, so what was observed here proves nothing more.
         for alert in self._ledger.alerts.values():
             alert.good_seen_at = None

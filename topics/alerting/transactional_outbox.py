@@ -17,13 +17,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from gdsconsole.kafka.forwarding.delivery import Forwarding
+from gdsconsole.kafka.partitions import TopicIdPartition, TopicPartition
 from gdsconsole.kafka.producing.sender import OutgoingRecord
-from gdsconsole.kafka.step import PartitionId
 from topics.alerting.outbox import EventSender, alert_topics, encode_event, event_headers, topic_for
 from topics.models import AlertEvent
 
 # By topic and partition number.
-Place = tuple[str, int]
 
 
 class TransactionalEvents:
@@ -37,9 +36,9 @@ class TransactionalEvents:
         self._onward = onward
         self._others = others or EventSender()
         self._topics: dict[str, str] | None = None
-        self._committed: dict[Place, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
         # Partitions with events that aren't known to be committed.
-        self._unmarked: dict[Place, int] = {}
+        self._unmarked: dict[TopicPartition, int] = {}
 
     def send(self, events: Iterable[AlertEvent]) -> None:
         """Hand events to the transaction. Raises whatever goes wrong: then the batch must be read again."""
@@ -55,10 +54,11 @@ class TransactionalEvents:
                 topic_for(event.alert.environment, self._topics),
                 [OutgoingRecord(encode_event(event), event.alert.fingerprint.encode(), event_headers(event))],
             )
-            self._unmarked[topic, number] = max(offset, self._unmarked.get((topic, number), -1))
+            tp = TopicPartition(topic, number)
+            self._unmarked[tp] = max(offset, self._unmarked.get(tp, -1))
         self._others.send(others)
 
-    def placed(self, starts: Mapping[PartitionId, tuple[int | None, int]]) -> None:
+    def placed(self, starts: Mapping[TopicIdPartition, tuple[int | None, int]]) -> None:
         """Partitions start here: settle the events that the last owner left between database and Kafka.
 
         `starts` has the offset that the group committed, None for none, and the one stored in the
@@ -74,28 +74,32 @@ class TransactionalEvents:
             of_partition.filter(source_offset__gte=max(reached, stored)).update(
                 source_topic=None, source_partition=None, source_offset=None
             )
-            place = (part.topic, part.partition)
-            self._committed[place] = reached
-            self._unmarked[place] = reached - 1
+            tp = TopicPartition(part.topic, part.partition)
+            self._committed[tp] = reached
+            self._unmarked[tp] = reached - 1
             left = of_partition.filter(source_offset__gte=reached, source_offset__lt=stored)
             self.send(left.select_related("alert__rule").order_by("source_offset", "pk"))
 
-    def committed(self, offsets: Mapping[Place, int]) -> None:
+    def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         """A transaction committed these offsets, and with them the events of the records below."""
         self._committed |= offsets
 
     def settle(self, *, now: datetime, wait_s: float = 0.0) -> int:
         """Mark the events whose offsets have been committed since; returns how many."""
         marked = self._others.settle(now=now, wait_s=wait_s)
-        for place, newest in list(self._unmarked.items()):
-            reached = self._committed.get(place, 0)
+        for tp, newest in list(self._unmarked.items()):
+            reached = self._committed.get(tp, 0)
             marked += (
                 AlertEvent.objects.unpublished()
-                .filter(source_topic=place[0], source_partition=place[1], source_offset__lt=reached)
+                .filter(
+                    source_topic=tp[0],
+                    source_partition=tp[1],
+                    source_offset__lt=reached,
+                )
                 .update(published_at=now)
             )
             if newest < reached:
-                del self._unmarked[place]
+                del self._unmarked[tp]
         return marked
 
     def close(self, *, now: datetime) -> None:

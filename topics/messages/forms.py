@@ -14,24 +14,24 @@ LARGEST_OFFSET = 2**63 - 1
 _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,19})")
 
 
-class PlacesField(forms.CharField):
+class PositionsField(forms.CharField):
     """An offset in each partition, as a page's own links write them: `0:1200,1:1187`."""
 
     def to_python(self, value: str | None) -> dict[int, int]:  # type: ignore[override]
-        places: dict[int, int] = {}
+        positions: dict[int, int] = {}
         for part in (super().to_python(value) or "").split(","):
             found = _PLACE.fullmatch(part)
             if found is not None and int(found[2]) <= LARGEST_OFFSET:
-                if int(found[1]) in places:
+                if int(found[1]) in positions:
                     raise forms.ValidationError(f"partition {found[1]} is named twice")
-                places[int(found[1])] = int(found[2])
+                positions[int(found[1])] = int(found[2])
             elif part or value:
                 raise forms.ValidationError(f"{part!r} is not partition:offset, such as 0:1200")
-        return places
+        return positions
 
 
-def places_text(places: dict[int, int]) -> str:
-    return ",".join(f"{partition}:{offset}" for partition, offset in sorted(places.items()))
+def positions_text(positions: dict[int, int]) -> str:
+    return ",".join(f"{partition}:{offset}" for partition, offset in sorted(positions.items()))
 
 
 class MessagesForm(forms.Form):
@@ -41,8 +41,8 @@ class MessagesForm(forms.Form):
     offset = forms.IntegerField(min_value=0, max_value=LARGEST_OFFSET, required=False)
     since = MomentField(required=False)
     q = forms.CharField(max_length=200, required=False, strip=False)
-    before = PlacesField(required=False)
-    after = PlacesField(required=False)
+    before = PositionsField(required=False)
+    after = PositionsField(required=False)
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = self.cleaned_data

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gdsconsole.kafka.browsing.record_reader import offsets_at
-from gdsconsole.kafka.browsing.record_scan import Bounds, Places, Scan, scan
+from gdsconsole.kafka.browsing.record_scan import Bounds, Positions, Scan, scan
 from gdsconsole.kafka.browsing.record_window import read_window
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.cluster.groups import read_log_ranges
@@ -41,8 +41,8 @@ class SearchQuery:
     offset: int | None = None
     since: datetime | None = None
     text: str = ""
-    before: Places = field(default_factory=dict)
-    after: Places = field(default_factory=dict)
+    before: Positions = field(default_factory=dict)
+    after: Positions = field(default_factory=dict)
 
     @property
     def goes_back(self) -> bool:
@@ -97,7 +97,7 @@ def _look(wanted: SearchQuery) -> SearchResult:
         settings,
         wanted.topic,
         bounds=bounds,
-        places=_places(wanted, bounds),
+        positions=_positions(wanted, bounds),
         back=wanted.goes_back,
         wanted=contains(wanted.text),
         rows=ROWS,
@@ -112,7 +112,7 @@ def _look(wanted: SearchQuery) -> SearchResult:
     return SearchResult(found, bounds, len(numbers), unread, _note(wanted, bounds))
 
 
-def _with_unread(onward: Places | None, came_from: Places, unread: Collection[int]) -> Places | None:
+def _with_unread(onward: Positions | None, came_from: Positions, unread: Collection[int]) -> Positions | None:
     """Where to go on, with the partitions that gave no answer still where they were: without their place
     the next page would begin them anew."""
     if onward is None:
@@ -137,7 +137,7 @@ def contains(text: str) -> Callable[[Record], bool]:
     return is_in
 
 
-def _places(wanted: SearchQuery, bounds: Mapping[int, Bounds]) -> Places:
+def _positions(wanted: SearchQuery, bounds: Mapping[int, Bounds]) -> Positions:
     if wanted.after or wanted.before:
         return wanted.after or wanted.before
     if wanted.offset is not None and wanted.partition is not None:

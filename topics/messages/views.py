@@ -17,7 +17,7 @@ from gdsconsole.kafka.errors import KafkaUnavailable, UnknownTopic
 from gdsconsole.kafka.timestamps import stamp_ms
 from gdsconsole.text.content import PREVIEW_BYTES, header_rows, one_line
 from topics.definitions.views import may_view
-from topics.messages.forms import LARGEST_OFFSET, MessagesForm, places_text
+from topics.messages.forms import LARGEST_OFFSET, MessagesForm, positions_text
 from topics.messages.search import OneRecord, SearchQuery, SearchResult, TooMany, headline, look, read_one
 from topics.models import TopicDefinition
 
@@ -110,11 +110,13 @@ def _place(request: HttpRequest, did: str, name: str, partition: int, offset: in
 
 def _say_looked_through(request: HttpRequest, name: str, context: dict[str, Any]) -> None:
     """One entry for a page of the list; whoever follows the newest has one for all that come."""
-    places = payload_views.offsets((row["found"].partition, row["found"].offset) for row in context["rows"])
+    positions = payload_views.offsets(
+        (row["found"].partition, row["found"].offset) for row in context["rows"]
+    )
     follows = context["follows"] and context["is_newest"]
     payload_views.viewed(
         actor=request.user.get_username(),
-        sentence=f"followed topic {name}" if follows else f"read topic {name}: {places}",
+        sentence=f"followed topic {name}" if follows else f"read topic {name}: {positions}",
         target=name,
         target_url=reverse("topics:messages", args=[name]),
         now=timezone.now(),
@@ -161,8 +163,8 @@ def _looked_at(wanted: SearchQuery) -> dict[str, Any]:
     }
 
 
-def _address(places: Any) -> str:
-    text = places_text(places) if places else ""
+def _address(positions: Any) -> str:
+    text = positions_text(positions) if positions else ""
     return text if len(text) <= MOST_PLACES_CHARACTERS else ""
 
 

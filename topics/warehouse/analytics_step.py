@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
-from gdsconsole.kafka.step import Batch, PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Batch
 from gdsconsole.kafka.timestamps import written_at
 from gdsconsole.pipelines import progress
 from topics.event_time import sent_at
@@ -32,7 +33,7 @@ class AnalyticsStep:
         self._series = SeriesIndex()
         self.written = 0  # minutes, each as often as it was added to
 
-    def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+    def assigned(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, int]:
         return progress.assigned(group=self._group, partitions=partitions)
 
     def handle(self, batch: Batch[Metric]) -> bool:
@@ -55,7 +56,7 @@ class AnalyticsStep:
         self.written += len(additions)
         return True
 
-    def revoked(self, partitions: Sequence[PartitionId]) -> None:
+    def revoked(self, partitions: Sequence[TopicIdPartition]) -> None:
         """Nothing is held for a partition."""
 
     def tick(self, now: datetime) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from django.db import connection, transaction
 
 from gdsconsole.kafka.clients import Record
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from topics import naming
 from topics.models import MetricSeries, StreamPartition
 from topics.telemetry import Metric
@@ -111,14 +111,14 @@ class SeriesIndex:
                     del self._ids[key]
 
 
-def origin_ids(partitions: Sequence[PartitionId]) -> dict[PartitionId, int]:
+def origin_ids(partitions: Sequence[TopicIdPartition]) -> dict[TopicIdPartition, int]:
     """The `StreamPartition` of each, made where it is new. Call it outside the transaction that uses them."""
     _refuse_in_transaction()
     rows = [StreamPartition(**part._asdict()) for part in sorted(partitions)]
     StreamPartition.objects.bulk_create(rows, ignore_conflicts=True)
     wanted = set(partitions)
     found = StreamPartition.objects.filter(topic_id__in={part.topic_id for part in wanted})
-    ids = {PartitionId(row.topic, row.partition, row.topic_id, row.cluster_id): row.pk for row in found}
+    ids = {TopicIdPartition(row.topic, row.partition, row.topic_id, row.cluster_id): row.pk for row in found}
     return {part: ids[part] for part in wanted}
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from gdsconsole.kafka.step import Batch, PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Batch
 from gdsconsole.pipelines import progress
 from topics.telemetry import Metric
 from topics.warehouse.points import Points, write_points
@@ -33,7 +34,7 @@ class WarehouseStep:
         self._origins: dict[str, dict[int, int]] = {}
         self.written = 0  # points
 
-    def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+    def assigned(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, int]:
         for part, origin in origin_ids(partitions).items():
             self._origins.setdefault(part.topic, {})[part.partition] = origin
         return progress.assigned(group=self._group, partitions=partitions)
@@ -51,7 +52,7 @@ class WarehouseStep:
         self.written += len(batch.records)
         return True
 
-    def revoked(self, partitions: Sequence[PartitionId]) -> None:
+    def revoked(self, partitions: Sequence[TopicIdPartition]) -> None:
         for part in partitions:
             self._origins.get(part.topic, {}).pop(part.partition, None)
 

@@ -143,4 +143,4 @@ def offsets_at(
     wanted = {TopicPartition(topic, number): spec for number in partitions}
     futures = admin_client(settings).list_offsets(wanted, request_timeout=timeout_s)
     found, _ = answers(futures, settings, timeout_s=timeout_s)
-    return {place.partition: result.offset if result.offset >= 0 else None for place, result in found.items()}
+    return {tp.partition: result.offset if result.offset >= 0 else None for tp, result in found.items()}

@@ -29,7 +29,7 @@ KEPT_BYTES = 1_200
 # The most records of all partitions together that a first round takes.
 FIRST_ROUND = 2_000
 
-Places = Mapping[int, int]  # an offset by partition
+Positions = Mapping[int, int]  # an offset by partition
 
 
 class Bounds(NamedTuple):
@@ -68,8 +68,8 @@ class Scan:
     found: Sequence[FoundRecord]
     scanned: int
     took_s: float
-    older: Places | None
-    newer: Places | None
+    older: Positions | None
+    newer: Positions | None
     late: frozenset[int] = frozenset()
 
 
@@ -78,7 +78,7 @@ def scan(
     topic: str,
     *,
     bounds: Mapping[int, Bounds],
-    places: Places,
+    positions: Positions,
     back: bool,
     wanted: Callable[[Record], bool],
     rows: int,
@@ -91,7 +91,7 @@ def scan(
     """
     began = time.monotonic()
     first = {
-        number: min(max(places.get(number, limit.end if back else limit.start), limit.start), limit.end)
+        number: min(max(positions.get(number, limit.end if back else limit.start), limit.start), limit.end)
         for number, limit in bounds.items()
     }
     reached = dict(first)
@@ -153,7 +153,7 @@ def _turns(stream: Sequence[FoundRecord], back: bool) -> list[int]:
 
 
 def _next_stretches(
-    bounds: Mapping[int, Bounds], reached: Places, each: int, back: bool
+    bounds: Mapping[int, Bounds], reached: Positions, each: int, back: bool
 ) -> dict[int, tuple[int, int]]:
     """The next `each` offsets of every partition that has more."""
     stretches = {
@@ -200,12 +200,12 @@ def _line(record: Record) -> FoundRecord:
     )
 
 
-def _drawn_in(reached: Places, left_out: Sequence[FoundRecord], back: bool) -> dict[int, int]:
+def _drawn_in(reached: Positions, left_out: Sequence[FoundRecord], back: bool) -> dict[int, int]:
     """Where to go on so that what was found and isn't shown comes next."""
-    places = dict(reached)
+    positions = dict(reached)
     for line in left_out:
         if back:
-            places[line.partition] = max(places[line.partition], line.offset + 1)
+            positions[line.partition] = max(positions[line.partition], line.offset + 1)
         else:
-            places[line.partition] = min(places[line.partition], line.offset)
-    return places
+            positions[line.partition] = min(positions[line.partition], line.offset)
+    return positions

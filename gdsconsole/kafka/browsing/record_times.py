@@ -91,8 +91,8 @@ class RecordTimes:
             consumer.assign([TopicPartition(p.topic, p.partition, p.offset) for p in batch.values()])
             while waiting and time.monotonic() < deadline:
                 for record in consumer.consume(len(waiting), timeout=_POLL_S):
-                    place = (str(record.topic()), int(record.partition() or 0))
-                    position = waiting.get(place)
+                    tp = (str(record.topic()), int(record.partition() or 0))
+                    position = waiting.get(tp)
                     if position is None:
                         continue
                     error = record.error()
@@ -103,14 +103,14 @@ class RecordTimes:
                         if record.offset() < position.end:
                             continue  # the leader has not told of the end that was read yet
                         found[position] = RecordTime(None)
-                    del waiting[place]
-                    consumer.pause([TopicPartition(*place)])
+                    del waiting[tp]
+                    consumer.pause([TopicPartition(*tp)])
         except KafkaException:
             pass  # what is missing wasn't read; callers say so
         finally:
             # A pause outlives the assignment it was made in.
             with suppress(KafkaException):
-                consumer.resume([TopicPartition(*place) for place in batch])
+                consumer.resume([TopicPartition(*tp) for tp in batch])
             consumer.unassign()
         return found
 

@@ -7,8 +7,7 @@ from enum import Enum
 
 from gdsconsole.kafka.consuming.halts import Decision, PartitionHalt
 from gdsconsole.kafka.consuming.retries import Breaker, Failure
-from gdsconsole.kafka.offsets.safe_offsets import Place
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition, TopicPartition
 
 
 class Phase(Enum):
@@ -23,10 +22,10 @@ class Phase(Enum):
 class AssignedPartition:
     """One partition. Records are wanted from `position` on, while RUNNING."""
 
-    place: Place
+    tp: TopicPartition
     breaker: Breaker
     phase: Phase = Phase.PLACING
-    id: PartitionId | None = None
+    id: TopicIdPartition | None = None
     position: int = 0
     # What the step's progress says; a batch's move starts here.
     stored: int = 0
@@ -59,7 +58,7 @@ class AssignedPartition:
 
     @property
     def name(self) -> str:
-        return f"{self.place[0]}-{self.place[1]}"
+        return str(self.tp)
 
 
 def stop_of(held: AssignedPartition) -> int | None:

@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
 
 from gdsconsole.kafka.clients import Source
 from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition, Phase, stop_of
@@ -20,9 +21,10 @@ from gdsconsole.kafka.consuming.halts import Decision, HaltStore, PartitionHalt
 from gdsconsole.kafka.consuming.retries import Breaker, BreakerPolicy, Failure, FailureStore, reason_of
 from gdsconsole.kafka.consuming.topic_watch import TopicWatch
 from gdsconsole.kafka.errors import FailureKind, TransientError, kafka_error
-from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place
+from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker
 from gdsconsole.kafka.offsets.start_offsets import MADE_AGAIN, Commit, StartOffset, label, labelled, start_of
-from gdsconsole.kafka.step import PartitionId, Step
+from gdsconsole.kafka.partitions import TopicIdPartition, TopicPartition
+from gdsconsole.kafka.step import Step
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 Identify = Callable[[Iterable[str]], Mapping[str, tuple[str, str]]]
 
 # The committed offset of each partition, None where there is none, and the stored one.
-OnPlaced = Callable[[Mapping[PartitionId, tuple[int | None, int]]], None]
+OnPlaced = Callable[[Mapping[TopicIdPartition, tuple[int | None, int]]], None]
 
 OFFSETS_TIMEOUT_S = 2.0
 PLACE_AGAIN_S = 1.0
@@ -59,9 +61,9 @@ class Assignment:
         identify: Identify,
         classify: Callable[[BaseException], FailureKind],
         breaker: BreakerPolicy,
-        commit: Callable[[Sequence[Place]], None],
+        commit: Callable[[Sequence[TopicPartition]], None],
         take_back: Callable[[str], None],
-        forget: Callable[[Sequence[Place]], None],
+        forget: Callable[[Sequence[TopicPartition]], None],
         prepare: Callable[[], None],
         placed: OnPlaced | None,
         watch: TopicWatch,
@@ -84,7 +86,7 @@ class Assignment:
         self._made_again = made_again
         self._forget_records = forget
         self._clock = clock
-        self._held: dict[Place, AssignedPartition] = {}
+        self._held: dict[TopicPartition, AssignedPartition] = {}
         self._one_topic: str | None = None
         self._save_from = 0.0
         self.rebalances = 0
@@ -101,7 +103,7 @@ class Assignment:
     @property
     def partitions(self) -> list[AssignedPartition]:
         """In the order of topics and numbers."""
-        return [self._held[place] for place in sorted(self._held)]
+        return [self._held[tp] for tp in sorted(self._held)]
 
     @property
     def one_topic(self) -> str | None:
@@ -113,39 +115,39 @@ class Assignment:
         """Whether the group has ever said what is ours."""
         return self.rebalances > 0
 
-    def get(self, place: Place) -> AssignedPartition | None:
-        return self._held.get(place)
+    def get(self, tp: TopicPartition) -> AssignedPartition | None:
+        return self._held.get(tp)
 
     # Rebalance callbacks. They run inside consume() and close(), and must not raise.
 
-    def on_assign(self, _: Any, partitions: list[TopicPartition]) -> None:
+    def on_assign(self, _: Any, partitions: list[ClientPartition]) -> None:
         self.rebalances += 1
         # Offset 0 asks the broker nothing; the partition is paused before its first fetch and placed
         # by a seek, and what slips through belongs to a partition that isn't RUNNING.
-        added = [TopicPartition(part.topic, part.partition, 0) for part in partitions]
+        added = [ClientPartition(part.topic, part.partition, 0) for part in partitions]
         self._source.incremental_assign(added)
         if added:
             self._source.pause(added)
         for part in added:
-            place = (part.topic, part.partition)
-            self._held[place] = AssignedPartition(place, Breaker(self._breaker))
+            tp = TopicPartition(part.topic, part.partition)
+            self._held[tp] = AssignedPartition(tp, Breaker(self._breaker))
         self._changed("assigned", added)
 
-    def on_revoke(self, _: Any, partitions: list[TopicPartition]) -> None:
-        self._commit([(part.topic, part.partition) for part in partitions])
+    def on_revoke(self, _: Any, partitions: list[ClientPartition]) -> None:
+        self._commit(_tps(partitions))
         self._give_up("revoked", partitions)
 
-    def on_lost(self, _: Any, partitions: list[TopicPartition]) -> None:
+    def on_lost(self, _: Any, partitions: list[ClientPartition]) -> None:
         """They were given to another consumer already: nothing of them is committed."""
         self._take_back("partitions were lost")
         self._give_up("lost", partitions)
 
-    def _give_up(self, how: str, partitions: list[TopicPartition]) -> None:
+    def _give_up(self, how: str, partitions: list[ClientPartition]) -> None:
         self.rebalances += 1
-        places = [(part.topic, part.partition) for part in partitions]
-        gone = [self._held.pop(place, None) for place in places]
-        self._offsets.forget(places)
-        self._forget_records(places)
+        tps = _tps(partitions)
+        gone = [self._held.pop(tp, None) for tp in tps]
+        self._offsets.forget(tps)
+        self._forget_records(tps)
         try:
             self._step.revoked([held.id for held in gone if held is not None and held.id is not None])
         except Exception:
@@ -153,8 +155,8 @@ class Assignment:
         self._source.incremental_unassign(partitions)
         self._changed(how, partitions)
 
-    def _changed(self, how: str, partitions: list[TopicPartition]) -> None:
-        topics = {place[0] for place in self._held}
+    def _changed(self, how: str, partitions: list[ClientPartition]) -> None:
+        topics = {tp[0] for tp in self._held}
         self._one_topic = topics.pop() if len(topics) == 1 else None
         if partitions:
             names = ", ".join(f"{part.topic}-{part.partition}" for part in partitions)
@@ -188,14 +190,14 @@ class Assignment:
         held.phase = Phase.BACKOFF
         held.wake_at = failure.next_try_at
         held.reason = f"{failure.error_type}: {failure.error}"
-        part = TopicPartition(*held.place)
+        part = ClientPartition(*held.tp)
         self._source.pause([part])
         self.rewind(held, failure.offset)
         self._remember(failure)
 
     def rewind(self, held: AssignedPartition, offset: int) -> None:
         """Read the partition from `offset` again."""
-        self._offsets.rewind(held.place)
+        self._offsets.rewind(held.tp)
         held.position = offset
         held.rewound = True
         self._seek(held)
@@ -206,10 +208,10 @@ class Assignment:
         """Drop what is buffered of these and start where the stored progress is by then."""
         chosen = list(partitions)
         if chosen:
-            self._source.pause([TopicPartition(*held.place) for held in chosen])
-            self._forget_records([held.place for held in chosen])
+            self._source.pause([ClientPartition(*held.tp) for held in chosen])
+            self._forget_records([held.tp for held in chosen])
         for held in chosen:
-            self._offsets.rewind(held.place)
+            self._offsets.rewind(held.tp)
             held.phase = Phase.PLACING
             held.rewound = True
             held.wake_at = self._clock() + after_s
@@ -223,7 +225,7 @@ class Assignment:
         held.stop_at = None
         held.rewound = True
         held.reason = held.halt.reason if held.halt is not None else ""
-        self._source.pause([TopicPartition(*held.place)])
+        self._source.pause([ClientPartition(*held.tp)])
         self._seek(held)
 
     def go_on(self, held: AssignedPartition) -> None:
@@ -236,7 +238,7 @@ class Assignment:
     def start_over(self, held: AssignedPartition, end: int) -> None:
         """The log ends at `end`, before what was read of it: truncated, or another topic by now."""
         try:
-            part = self._identified([held])[held.place]
+            part = self._identified([held])[held.tp]
             stored = self._step.assigned([part]).get(part, 0)
             from_the_start = part != held.id or stored == 0
             held.id, held.stored = part, stored
@@ -244,7 +246,10 @@ class Assignment:
             held.buried.clear()
             held.rewound = True
             self._offsets.start(
-                held.place, None if from_the_start else end, committed=None, label=label(part.topic_id)
+                held.tp,
+                None if from_the_start else end,
+                committed=None,
+                label=label(part.topic_id),
             )
             self._go_to(held, OFFSET_BEGINNING if from_the_start else end)
         except Exception as error:
@@ -264,7 +269,7 @@ class Assignment:
         for held in partitions:
             held.phase = Phase.RUNNING
             held.reason = ""
-        self._source.resume([TopicPartition(*held.place) for held in partitions])
+        self._source.resume([ClientPartition(*held.tp) for held in partitions])
 
     def _place(self, partitions: list[AssignedPartition], now: float) -> None:
         try:
@@ -282,51 +287,48 @@ class Assignment:
         ids = self._identified(partitions)
         self._prepare()
         answers = self._source.committed(
-            [TopicPartition(*held.place) for held in partitions], timeout=OFFSETS_TIMEOUT_S
+            [ClientPartition(*held.tp) for held in partitions], timeout=OFFSETS_TIMEOUT_S
         )
-        commits: dict[Place, Commit | None] = {}
+        commits: dict[TopicPartition, Commit | None] = {}
         for answer in answers:
             if answer.error is not None:
                 raise KafkaException(answer.error)
             commit = Commit(answer.offset, labelled(answer.metadata)) if answer.offset >= 0 else None
-            commits[answer.topic, answer.partition] = commit
+            commits[TopicPartition(answer.topic, answer.partition)] = commit
         stored = self._step.assigned(list(ids.values()))
         failures = self._failures.load(list(ids.values()))
         halts = self._halts.load(list(ids.values()))
-        starts = {part: start_of(part, commits[place], stored) for place, part in ids.items()}
+        starts = {part: start_of(part, commits[tp], stored) for tp, part in ids.items()}
         try:
             if self._placed is not None:
                 self._placed({part: (start.committed, start.stored) for part, start in starts.items()})
             for held in partitions:
-                part = ids[held.place]
+                part = ids[held.tp]
                 self._recall(held, part, halts.get(part))
                 self._start(held, part, starts[part], failures.get(part), now)
         except BaseException:
             self._take_back("partitions were not placed")
             raise
 
-    def _recall(self, held: AssignedPartition, part: PartitionId, stored: PartitionHalt | None) -> None:
+    def _recall(self, held: AssignedPartition, part: TopicIdPartition, stored: PartitionHalt | None) -> None:
         """What its last owner left, or this one could not store yet."""
         if held.halt is None or held.halt_is_stored or held.halt.partition != part:
             held.halt, held.halt_is_stored = stored, stored is not None
         held.armed = held.halt is None or held.halt.decision is not Decision.DEAD_LETTER
 
-    def _identified(self, partitions: Iterable[AssignedPartition]) -> dict[Place, PartitionId]:
+    def _identified(self, partitions: Iterable[AssignedPartition]) -> dict[TopicPartition, TopicIdPartition]:
         """Which partitions these are for good; raises where the client knows a topic as another."""
-        places = [held.place for held in partitions]
-        identities = self._identify({topic for topic, _ in places})
+        tps = [held.tp for held in partitions]
+        identities = self._identify({tp.topic for tp in tps})
         changed = [topic for topic, (_, id_) in identities.items() if not self._watch.begins_with(topic, id_)]
         if changed:
             raise TransientError(f"{', '.join(sorted(changed))}: {MADE_AGAIN}")
-        return {
-            (topic, number): PartitionId(topic, number, identities[topic][1], identities[topic][0])
-            for topic, number in places
-        }
+        return {tp: TopicIdPartition(*tp, identities[tp.topic][1], identities[tp.topic][0]) for tp in tps}
 
     def _start(
         self,
         held: AssignedPartition,
-        part: PartitionId,
+        part: TopicIdPartition,
         start: StartOffset,
         failure: Failure | None,
         now: float,
@@ -337,7 +339,7 @@ class Assignment:
         held.position = self._log_start(held) if start.offset is None else start.offset
         # What is committed of an earlier topic is in the way, and this topic's own is due at once.
         safe = held.position if start.is_made_again else start.offset
-        self._offsets.start(held.place, safe, committed=start.committed, label=label(part.topic_id))
+        self._offsets.start(held.tp, safe, committed=start.committed, label=label(part.topic_id))
         if start.is_made_again:
             self._made_again(part.topic)
         self._go_to(held, held.position)
@@ -359,7 +361,7 @@ class Assignment:
         # A seek to the beginning has the client ask for it; the resume that follows voids the answer,
         # and the partition waits a second for the client to ask again.
         return self._source.get_watermark_offsets(
-            TopicPartition(*held.place), timeout=OFFSETS_TIMEOUT_S, cached=False
+            ClientPartition(*held.tp), timeout=OFFSETS_TIMEOUT_S, cached=False
         )[0]
 
     def _seek(self, held: AssignedPartition) -> None:
@@ -373,7 +375,7 @@ class Assignment:
 
     def _go_to(self, held: AssignedPartition, offset: int) -> None:
         """Have the client read from `offset`, whatever it did before; raises KafkaException."""
-        part = TopicPartition(*held.place, offset)
+        part = ClientPartition(*held.tp, offset)
         try:
             self._source.seek(part)
         except KafkaException as error:
@@ -406,3 +408,7 @@ class Assignment:
             self._failures.clear(held.id)
         except Exception as error:
             log.warning("an old failure of %s isn't removed: %s", held.name, reason_of(error))
+
+
+def _tps(partitions: Iterable[ClientPartition]) -> list[TopicPartition]:
+    return [TopicPartition(part.topic, part.partition) for part in partitions]

@@ -16,7 +16,7 @@ from typing import Any
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition, Phase
 from gdsconsole.kafka.consuming.assignment import Assignment
-from gdsconsole.kafka.consuming.batching import BatchPolicy, offset_of, place_of, stretches
+from gdsconsole.kafka.consuming.batching import BatchPolicy, offset_of, partition_of, stretches
 from gdsconsole.kafka.consuming.dead_lettering import DeadLettering
 from gdsconsole.kafka.consuming.decoding import DecodedBatch, Decoder, Undecodable
 from gdsconsole.kafka.consuming.halting import Halting
@@ -33,9 +33,10 @@ from gdsconsole.kafka.consuming.retries import (
 from gdsconsole.kafka.dead_letters.envelope import is_for_another
 from gdsconsole.kafka.errors import DeadLettersNotWritten, FailureKind
 from gdsconsole.kafka.forwarding.delivery import Forwarding
-from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place, Stretch
+from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Stretch
+from gdsconsole.kafka.partitions import TopicIdPartition, TopicPartition
 from gdsconsole.kafka.status import Counters
-from gdsconsole.kafka.step import Batch, PartitionId, Step
+from gdsconsole.kafka.step import Batch, Step
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ POSTPONED_S = 1.0
 # dead-lettered before they do.
 DEAD_AT_ONCE = 100
 
-Stretches = Mapping[Place, tuple[int, int]]
+Stretches = Mapping[TopicPartition, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +81,24 @@ class BatchHandler:
     def handle(self, records: list[Record]) -> None:
         """Hand on what is wanted, in one batch; what failed before is kept apart from the rest."""
         found = stretches(records, one_topic=self.assignment.one_topic)
-        apart: dict[Place, AssignedPartition] = {}
+        apart: dict[TopicPartition, AssignedPartition] = {}
         plain = True
-        for place, (first, _) in found.items():
-            held = self.assignment.get(place)
+        for tp, (first, _) in found.items():
+            held = self.assignment.get(tp)
             if held is None or not held.takes(first) or held.stop_at is not None:
                 plain = False
             elif held.failure is not None or held.suspect_until > first:
-                apart[place] = held
+                apart[tp] = held
         if plain and not apart:
             self._together(records, found)
             return
         wanted = [record for record in records if self._is_wanted(record)]
-        rest = [record for record in wanted if place_of(record) not in apart]
+        rest = [record for record in wanted if partition_of(record) not in apart]
         if rest:
             self._together(rest, stretches(rest, one_topic=None))
         deadline = time.perf_counter() + CAREFUL_S
-        for turn, (place, held) in enumerate(apart.items()):
-            own = [record for record in wanted if place_of(record) == place]
+        for turn, (tp, held) in enumerate(apart.items()):
+            own = [record for record in wanted if partition_of(record) == tp]
             if own and turn and time.perf_counter() > deadline:
                 # What fails one of them fails all, a lock's wait after the other: poll in between.
                 self.assignment.rewind(held, offset_of(own[0]))
@@ -109,23 +110,23 @@ class BatchHandler:
 
     def skip(self, held: AssignedPartition, to: int) -> None:
         """Move a halted partition past records that nobody is to process; raises as a step does."""
-        taken = [self.offsets.take(held.place, to)]
+        taken = [self.offsets.take(held.tp, to)]
         stored = self._apply(Batch((), (), {_id(held): (held.stored, to)}), taken)
         self._done(held, to, stored)
 
     def _stop_again(self, found: Stretches, wanted: Sequence[Record]) -> None:
         """Halt what has come to its halt again, though no record is left that stands right before it."""
-        for place, (_, reached) in found.items():
-            held = self.assignment.get(place)
+        for tp, (_, reached) in found.items():
+            held = self.assignment.get(tp)
             if held is None or held.stop_at is None or held.phase is not Phase.RUNNING:
                 continue
-            own = [offset_of(record) for record in wanted if place_of(record) == place]
+            own = [offset_of(record) for record in wanted if partition_of(record) == tp]
             if reached > held.stop_at and (not own or held.position > own[-1]):
-                self.offsets.skip(place, held.stop_at)
+                self.offsets.skip(tp, held.stop_at)
                 self.assignment.passed(held, held.stop_at)
 
     def _is_wanted(self, record: Record) -> bool:
-        held = self.assignment.get(place_of(record))
+        held = self.assignment.get(partition_of(record))
         return held is not None and held.takes(offset_of(record))
 
     def _together(self, records: list[Record], found: Stretches) -> None:
@@ -133,8 +134,8 @@ class BatchHandler:
         if len(decoded.bad) > DEAD_AT_ONCE:
             self._in_pieces(records, decoded.bad)
             return
-        parts = [(self._held(place), first, reached) for place, (first, reached) in found.items()]
-        taken = [self.offsets.take(held.place, reached) for held, _, reached in parts]
+        parts = [(self._held(tp), first, reached) for tp, (first, reached) in found.items()]
+        taken = [self.offsets.take(held.tp, reached) for held, _, reached in parts]
         moves = {_id(held): (held.stored, reached) for held, _, reached in parts}
         try:
             self.burials.bury(decoded.bad)
@@ -150,7 +151,7 @@ class BatchHandler:
                 log.info("%s looks for the record that fails: %s", self.group, reason_of(error))
                 for held, _, reached in parts:
                     held.suspect_until = reached
-                    self._one_by_one(held, [one for one in records if place_of(one) == held.place])
+                    self._one_by_one(held, [one for one in records if partition_of(one) == held.tp])
             return
         self.counters.batches += 1
         self.counters.processed += len(decoded.records)
@@ -161,7 +162,7 @@ class BatchHandler:
     def _in_pieces(self, records: list[Record], bad: Sequence[Undecodable]) -> None:
         """A batch that is mostly poison, in parts, of which the breakers may stop every one."""
         dead = {id(one.record) for one in bad}
-        reached: dict[Place, int] = {}
+        reached: dict[TopicPartition, int] = {}
         piece: list[Record] = []
         count = 0
         for position, record in enumerate(records):
@@ -174,17 +175,17 @@ class BatchHandler:
             if own:
                 found = stretches(own, one_topic=None)
                 self._together(own, found)
-                reached |= {place: end for place, (_, end) in found.items()}
+                reached |= {tp: end for tp, (_, end) in found.items()}
             piece, count = [], 0
 
-    def _goes_on(self, record: Record, reached: Mapping[Place, int]) -> bool:
+    def _goes_on(self, record: Record, reached: Mapping[TopicPartition, int]) -> bool:
         """Whether its partition is where the last piece left it, or was in none yet."""
-        place = place_of(record)
-        return place not in reached or reached[place] == self._held(place).position
+        tp = partition_of(record)
+        return tp not in reached or reached[tp] == self._held(tp).position
 
     def _one_by_one(self, held: AssignedPartition, records: Sequence[Record]) -> None:
         """A partition's records each in a batch of its own, so that the culprit's neighbours pass."""
-        self.offsets.rewind(held.place)
+        self.offsets.rewind(held.tp)
         deadline = time.perf_counter() + CAREFUL_S
         for position, record in enumerate(records):
             if position and time.perf_counter() > deadline:
@@ -197,7 +198,7 @@ class BatchHandler:
         """Whether the record is done: applied, or dead-lettered."""
         offset, reached = offset_of(record), offset_of(record) + 1
         decoded = self._decode([record])
-        taken = [self.offsets.take(held.place, reached)]
+        taken = [self.offsets.take(held.tp, reached)]
         moves = {_id(held): (held.stored, reached)}
         try:
             self.burials.bury(decoded.bad)
@@ -220,7 +221,7 @@ class BatchHandler:
         self.counters.batches += 1
         self.counters.processed += len(decoded.records)
         self._done(held, reached, stored)
-        self._watch([record], {held.place: (offset, reached)}, decoded.bad)
+        self._watch([record], {held.tp: (offset, reached)}, decoded.bad)
         return True
 
     def _abandon(
@@ -229,7 +230,7 @@ class BatchHandler:
         record: Record,
         error: Exception,
         failure: Failure | None,
-        moves: Mapping[PartitionId, tuple[int, int]],
+        moves: Mapping[TopicIdPartition, tuple[int, int]],
         taken: Sequence[Stretch],
     ) -> bool:
         """Dead-letter a record that the step won't take, and move past it; whether that was done."""
@@ -251,7 +252,7 @@ class BatchHandler:
                 self._halt(held, offset, again)
             return False
         self._done(held, reached, stored)
-        self._watch([record], {held.place: (offset, reached)}, bad)
+        self._watch([record], {held.tp: (offset, reached)}, bad)
         return True
 
     def _decode(self, records: list[Record]) -> DecodedBatch:
@@ -324,14 +325,14 @@ class BatchHandler:
         log.warning("%s drops a batch: %s", self.group, error)
         self.assignment.place_again(partitions, "")
 
-    def _held(self, place: Place) -> AssignedPartition:
-        held = self.assignment.get(place)
+    def _held(self, tp: TopicPartition) -> AssignedPartition:
+        held = self.assignment.get(tp)
         if held is None:
-            raise LookupError(f"{place[0]}-{place[1]} isn't assigned")
+            raise LookupError(f"{tp} isn't assigned")
         return held
 
 
-def _id(held: AssignedPartition) -> PartitionId:
+def _id(held: AssignedPartition) -> TopicIdPartition:
     if held.id is None:
         raise LookupError(f"{held.name} isn't placed")
     return held.id
@@ -344,18 +345,18 @@ def _must_halt(error: Exception) -> bool:
 
 def _passed(
     records: Sequence[Record], found: Stretches, bad: Sequence[Undecodable]
-) -> tuple[Mapping[Place, HandledCounts], HandledCounts]:
+) -> tuple[Mapping[TopicPartition, HandledCounts], HandledCounts]:
     """What became of the records of each partition, and of all together."""
     if not bad:
         # Gaps in a compacted partition count as good records: close enough, where all are.
-        widths = {place: HandledCounts(reached - first) for place, (first, reached) in found.items()}
+        widths = {tp: HandledCounts(reached - first) for tp, (first, reached) in found.items()}
         return widths, HandledCounts(len(records))
     dead = {id(one.record) for one in bad}
-    by_place: dict[Place, list[bool]] = {place: [] for place in found}
+    by_partition: dict[TopicPartition, list[bool]] = {tp: [] for tp in found}
     for record in records:
-        by_place[place_of(record)].append(id(record) in dead)
+        by_partition[partition_of(record)].append(id(record) in dead)
     together = [id(record) in dead for record in records]
-    return {place: _counted(each) for place, each in by_place.items()}, _counted(together)
+    return {tp: _counted(each) for tp, each in by_partition.items()}, _counted(together)
 
 
 def _counted(dead: Sequence[bool]) -> HandledCounts:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from confluent_kafka import KafkaError
 
 from gdsconsole.kafka.clients import Record, Source
-from gdsconsole.kafka.offsets.safe_offsets import Place
+from gdsconsole.kafka.partitions import TopicPartition
 
 # How long one poll may keep the loop from its lease, its signals and its commits.
 SLICE_S = 0.25
@@ -118,11 +118,11 @@ class Collector:
             return came
         return []
 
-    def forget(self, places: Iterable[Place]) -> None:
+    def forget(self, tps: Iterable[TopicPartition]) -> None:
         """Drop what waits of these partitions."""
         if self._waiting:
-            gone = set(places)
-            self._waiting = [one for one in self._waiting if place_of(one) not in gone]
+            gone = set(tps)
+            self._waiting = [one for one in self._waiting if partition_of(one) not in gone]
 
     def _may_wait(self, came: list[Any], limit: int) -> bool:
         if self._clock() >= self._due_at:
@@ -135,7 +135,7 @@ class Collector:
         return 0 < records < min(self._policy.enough, limit)
 
 
-def stretches(records: list[Record], *, one_topic: str | None) -> dict[Place, tuple[int, int]]:
+def stretches(records: list[Record], *, one_topic: str | None) -> dict[TopicPartition, tuple[int, int]]:
     """The first offset and the offset after the last, of each partition in the batch.
 
     Records of a partition are in offset order. Batches hold long runs of few partitions, so finding
@@ -148,17 +148,17 @@ def stretches(records: list[Record], *, one_topic: str | None) -> dict[Place, tu
     keys: list[Any] = numbers if one_topic is not None else list(zip(topics, numbers, strict=True))
     backwards = keys[::-1]
     last = len(keys) - 1
-    found: dict[Place, tuple[int, int]] = {}
+    found: dict[TopicPartition, tuple[int, int]] = {}
     for key in set(keys):
-        place = key if one_topic is None else (one_topic, key)
+        tp = TopicPartition(*key) if one_topic is None else TopicPartition(one_topic, key)
         first_record, last_record = records[keys.index(key)], records[last - backwards.index(key)]
-        found[place] = (offset_of(first_record), offset_of(last_record) + 1)
+        found[tp] = (offset_of(first_record), offset_of(last_record) + 1)
     return found
 
 
-def place_of(record: Record) -> Place:
+def partition_of(record: Record) -> TopicPartition:
     """The partition a record came from."""
-    return (record.topic() or "", cast(int, record.partition()))
+    return TopicPartition(record.topic() or "", cast(int, record.partition()))
 
 
 def offset_of(record: Record) -> int:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition
 from gdsconsole.kafka.consuming.assignment import Assignment
-from gdsconsole.kafka.consuming.batching import offset_of, place_of
+from gdsconsole.kafka.consuming.batching import offset_of, partition_of
 from gdsconsole.kafka.consuming.decoding import Undecodable
 from gdsconsole.kafka.consuming.halts import MustHalt
 from gdsconsole.kafka.consuming.retries import Failure, reason_of
@@ -17,8 +17,8 @@ from gdsconsole.kafka.dead_letters.claims import ClaimStore, RecordClaim
 from gdsconsole.kafka.dead_letters.envelope import DeadLetterContext, Stage
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
 from gdsconsole.kafka.errors import TransientError
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.kafka.status import Counters
-from gdsconsole.kafka.step import PartitionId
 
 DEAD_LETTER_TIMEOUT_S = 5.0
 # How long another group's letters are waited for without polling; an acknowledgement takes milliseconds.
@@ -123,13 +123,13 @@ class DeadLettering:
         self.counters.parked += flushed.parked
 
     def _held(self, one: Undecodable) -> AssignedPartition:
-        place = place_of(one.record)
-        held = self.assignment.get(place)
+        tp = partition_of(one.record)
+        held = self.assignment.get(tp)
         if held is None:
-            raise LookupError(f"{place[0]}-{place[1]} isn't assigned")
+            raise LookupError(f"{tp} isn't assigned")
         return held
 
-    def _id(self, one: Undecodable) -> PartitionId:
+    def _id(self, one: Undecodable) -> TopicIdPartition:
         held = self._held(one)
         if held.id is None:
             raise LookupError(f"{held.name} isn't placed")

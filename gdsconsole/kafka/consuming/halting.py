@@ -15,7 +15,8 @@ from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition, Pha
 from gdsconsole.kafka.consuming.assignment import Assignment
 from gdsconsole.kafka.consuming.halts import Decision, HaltStore, PartitionHalt
 from gdsconsole.kafka.consuming.retries import Breaker, BreakerPolicy, HandledCounts, judge, reason_of
-from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place
+from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker
+from gdsconsole.kafka.partitions import TopicPartition
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +47,16 @@ class Halting:
         self._next_at = 0.0
         self._is_away = False
 
-    def watch(self, passed: Mapping[Place, HandledCounts], together: HandledCounts, last: str) -> None:
+    def watch(
+        self, passed: Mapping[TopicPartition, HandledCounts], together: HandledCounts, last: str
+    ) -> None:
         """Let the breakers see what passed, and halt what must stop; `last` is the last failure's reason.
 
         Of a partition whose failures were declared to be expected they see nothing, until it is good again.
         """
         armed = {}
-        for place, one in passed.items():
-            held = self._assignment.get(place)
+        for tp, one in passed.items():
+            held = self._assignment.get(tp)
             if held is None:
                 continue
             if not held.armed and one.dead < one.records:
@@ -62,7 +65,7 @@ class Halting:
                 held.breaker.reset()
                 self._guarded(lambda held=held: self._clear(held))  # type: ignore[misc]
             elif held.armed:
-                armed[place] = one
+                armed[tp] = one
         if not armed:
             return
         if len(armed) < len(passed):
@@ -73,13 +76,13 @@ class Halting:
             )
         stopped = judge(
             consumer=self._breaker,
-            partitions={one.place: one.breaker for one in self._assignment.partitions if one.armed},
+            partitions={one.tp: one.breaker for one in self._assignment.partitions if one.armed},
             passed=armed,
             together=together,
             now=self._clock(),
         )
-        for place, reason in stopped.items():
-            held = self._assignment.get(place)
+        for tp, reason in stopped.items():
+            held = self._assignment.get(tp)
             if held is not None and held.phase is not Phase.HALTED:
                 self.halt(held, f"{reason}; the last one: {last}" if last else reason)
 
@@ -171,7 +174,7 @@ class Halting:
 
     def _is_past(self, held: AssignedPartition, offset: int) -> bool:
         """Whether a restart would begin there or beyond, too."""
-        committed = self._offsets.committed(held.place)
+        committed = self._offsets.committed(held.tp)
         return max(held.stored, committed if committed is not None else 0) >= offset
 
     def _clear(self, held: AssignedPartition) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 
 
 class MustHalt(Exception):
@@ -29,7 +29,7 @@ class Decision(Enum):
 class PartitionHalt:
     """Every record below `offset` is handled, none from there on. Times are seconds since the epoch."""
 
-    partition: PartitionId
+    partition: TopicIdPartition
     offset: int
     reason: str
     halted_at: float
@@ -43,6 +43,6 @@ class HaltStore(Protocol):
     Every method may raise, for a database that is away, and is then called again.
     """
 
-    def load(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, PartitionHalt]: ...
+    def load(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, PartitionHalt]: ...
     def save(self, halt: PartitionHalt) -> None: ...
-    def clear(self, partition: PartitionId) -> None: ...
+    def clear(self, partition: TopicIdPartition) -> None: ...

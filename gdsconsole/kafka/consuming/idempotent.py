@@ -18,11 +18,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import redis
 
 from gdsconsole.kafka.errors import TransientError
+from gdsconsole.kafka.partitions import TopicPartitionOffset
 
 TTL_S = 3_600
 LEASE_S = 30.0
@@ -72,14 +73,6 @@ end
 """
 
 
-class Place(NamedTuple):
-    """A record's coordinates."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
 class ClaimState(Enum):
     CLAIMED = "c"
     """This holder's to process, for the time of the lease."""
@@ -126,14 +119,17 @@ class IdempotentProcessor:
         self._release = client.register_script(_RELEASE)
 
     def process(
-        self, records: Sequence[R], place_of: Callable[[R], Place], effect: Callable[[Sequence[R]], None]
+        self,
+        records: Sequence[R],
+        coordinates_of: Callable[[R], TopicPartitionOffset],
+        effect: Callable[[Sequence[R]], None],
     ) -> int:
         """Call `effect` with the records that are new, in their order; returns how many those were.
 
         Raises `StillBusy`, with nothing done, when another holder has one of them. Whatever `effect` raises
         is passed on, and the records are free at once.
         """
-        keys = [key_of(place_of(record)) for record in records]
+        keys = [key_of(coordinates_of(record)) for record in records]
         claims = self.claim(keys)
         fresh = [n for n, claim in enumerate(claims) if claim is ClaimState.CLAIMED]
         ours = [keys[n] for n in fresh]
@@ -179,6 +175,6 @@ class IdempotentProcessor:
             self._release(args=["\n".join(keys), self._lease])
 
 
-def key_of(place: Place) -> str:
+def key_of(place: TopicPartitionOffset) -> str:
     """The guide's key: `processed:{topic}:{partition}:{offset}`."""
     return f"processed:{place.topic}:{place.partition}:{place.offset}"

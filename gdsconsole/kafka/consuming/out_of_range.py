@@ -28,7 +28,7 @@ def go_where_the_log_is(
     group: str,
 ) -> None:
     """Go on where the log is, and say what was lost."""
-    part = TopicPartition(*held.place)
+    part = TopicPartition(*held.tp)
     try:
         low, high = source.get_watermark_offsets(part, timeout=WATERMARK_TIMEOUT_S, cached=False)
     except KafkaException as error:
@@ -45,7 +45,7 @@ def go_where_the_log_is(
             wanted,
             low - 1,
         )
-        offsets.skip(held.place, low)
+        offsets.skip(held.tp, low)
         assignment.rewind(held, low)
     elif wanted > high:
         # The log ends before what was read of it: truncated, or another topic under the name.

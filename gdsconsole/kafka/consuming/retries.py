@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Protocol, TypeVar
 
 from gdsconsole.kafka.errors import FailureKind, InvalidMessage
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 
 MAX_REASON = 500
 
@@ -22,7 +22,7 @@ MAX_REASON = 500
 class Failure:
     """The record a partition stands at. `attempt` counts failed tries from 1."""
 
-    partition: PartitionId
+    partition: TopicIdPartition
     offset: int
     kind: FailureKind
     attempt: int
@@ -36,9 +36,9 @@ class Failure:
 class FailureStore(Protocol):
     """Keeps failures where the next owner of a partition finds them."""
 
-    def load(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, Failure]: ...
+    def load(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, Failure]: ...
     def save(self, failure: Failure) -> None: ...
-    def clear(self, partition: PartitionId) -> None: ...
+    def clear(self, partition: TopicIdPartition) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class RetryPolicy:
 def next_failure(
     earlier: Failure | None,
     *,
-    partition: PartitionId,
+    partition: TopicIdPartition,
     offset: int,
     error: BaseException,
     kind: FailureKind,

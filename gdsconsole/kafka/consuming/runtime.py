@@ -19,7 +19,7 @@ from gdsconsole.kafka.clients import ClientHooks, Record, Source
 from gdsconsole.kafka.consuming.assigned_partition import Phase
 from gdsconsole.kafka.consuming.assignment import Assignment, Identify, OnPlaced
 from gdsconsole.kafka.consuming.batch_handler import BatchHandler, Policies
-from gdsconsole.kafka.consuming.batching import Collector, next_limit, offset_of, place_of
+from gdsconsole.kafka.consuming.batching import Collector, next_limit, offset_of, partition_of
 from gdsconsole.kafka.consuming.dead_lettering import DeadLettering
 from gdsconsole.kafka.consuming.decoding import Decoder
 from gdsconsole.kafka.consuming.halting import Halting
@@ -41,8 +41,9 @@ from gdsconsole.kafka.errors import (
 from gdsconsole.kafka.forwarding.delivery import Forwarding, NotDelivered
 from gdsconsole.kafka.forwarding.transactional import committer
 from gdsconsole.kafka.offsets.commits import AFTER_REFUSAL_S
-from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place
+from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker
 from gdsconsole.kafka.offsets.start_offsets import MADE_AGAIN
+from gdsconsole.kafka.partitions import TopicIdPartition, TopicPartition
 from gdsconsole.kafka.status import (
     NEWS_S,
     RATED_OVER_S,
@@ -53,7 +54,7 @@ from gdsconsole.kafka.status import (
     Notice,
     state_of,
 )
-from gdsconsole.kafka.step import PartitionId, Step
+from gdsconsole.kafka.step import Step
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ class ConsumerRuntime:
         if self._is_given or not self._assignment.known:
             return False
         self._is_given = True
-        return {held.place[0] for held in self._assignment.partitions} != set(self._topics)
+        return {held.tp[0] for held in self._assignment.partitions} != set(self._topics)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Run until `stop()` or a halt, then commit and close; an error closes without a commit."""
@@ -332,7 +333,7 @@ class ConsumerRuntime:
         for event in events:
             self._on_event(event)
 
-    def _placed(self, starts: Mapping[PartitionId, tuple[int | None, int]]) -> None:
+    def _placed(self, starts: Mapping[TopicIdPartition, tuple[int | None, int]]) -> None:
         """Let the step's side settle what the last owner left, and let go what it sends on for that."""
         if self._on_placed is None:
             return
@@ -345,10 +346,10 @@ class ConsumerRuntime:
         if self._onward is not None:
             self._onward.seal(())
 
-    def _before_revocation(self, places: Sequence[Place]) -> None:
+    def _before_revocation(self, tps: Sequence[TopicPartition]) -> None:
         self._halting.save_all()
         self._finish_onward(REVOKE_TIMEOUT_S)
-        self._commits.before_revocation(places)
+        self._commits.before_revocation(tps)
 
     def _finish_onward(self, timeout_s: float) -> None:
         """Let what is on its way arrive, so that it needn't be sent again."""
@@ -361,8 +362,8 @@ class ConsumerRuntime:
             for stretch in onward.settled():
                 self._offsets.done(stretch)
         except NotDelivered as error:
-            places = {stretch.place for stretch in error.stretches}
-            held = [one for one in self._assignment.partitions if one.place in places]
+            tps = {stretch.tp for stretch in error.stretches}
+            held = [one for one in self._assignment.partitions if one.tp in tps]
             self._assignment.place_again(held, reason_of(error), after_s=AFTER_REFUSAL_S)
             if not error.transient:
                 self.halted = reason_of(error)
@@ -374,12 +375,12 @@ class ConsumerRuntime:
             return
         if is_fatal(error):
             raise ended_by(error)
-        held = self._assignment.get(place_of(event)) if event.topic() else None
+        held = self._assignment.get(partition_of(event)) if event.topic() else None
         if error.code() == KafkaError._PARTITION_EOF:
             current = held is not None and held.phase is Phase.RUNNING and not held.rewound
             if held is not None and current and offset_of(event) >= held.position:
                 # Nothing but transaction markers is left: committing this leaves no lag of 1 for ever.
-                self._offsets.skip(held.place, offset_of(event))
+                self._offsets.skip(held.tp, offset_of(event))
                 held.position = offset_of(event)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             if held is not None and held.phase is Phase.RUNNING and not held.rewound:

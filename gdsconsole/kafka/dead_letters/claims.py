@@ -6,13 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 
 
 class RecordClaim(NamedTuple):
     """A record, for good and whichever group meets it."""
 
-    partition: PartitionId
+    partition: TopicIdPartition
     offset: int
 
 

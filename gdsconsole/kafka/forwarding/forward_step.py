@@ -9,8 +9,9 @@ from typing import Generic, TypeVar
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.forwarding.delivery import Forwarding
 from gdsconsole.kafka.headers import headers_of
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.kafka.producing.sender import OutgoingRecord
-from gdsconsole.kafka.step import Batch, PartitionId
+from gdsconsole.kafka.step import Batch
 
 V = TypeVar("V")
 
@@ -30,7 +31,7 @@ class ForwardStep(Generic[V]):
         self._choose = choose
         self.written = 0
 
-    def assigned(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, int]:
+    def assigned(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, int]:
         return {}
 
     def handle(self, batch: Batch[V]) -> bool:
@@ -47,7 +48,7 @@ class ForwardStep(Generic[V]):
             self._onward.send_batch(self._topic, [{"key": key, "value": value} for key, value in pairs])
         return False
 
-    def revoked(self, partitions: Sequence[PartitionId]) -> None:
+    def revoked(self, partitions: Sequence[TopicIdPartition]) -> None:
         """Nothing is held for them."""
 
     def tick(self, now: datetime) -> None:

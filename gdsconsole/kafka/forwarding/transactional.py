@@ -13,14 +13,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
 
 from gdsconsole.kafka.clients import Producer, Source, new_producer
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.errors import FencedError, TransientError, describe
 from gdsconsole.kafka.forwarding.delivery import ROOM_TIMEOUT_S, Forwarded, Forwarding, produce
 from gdsconsole.kafka.offsets.commits import AFTER_REFUSAL_S, Commits, Committer, Refusal, as_partitions
-from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place, Stretch
+from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Stretch
+from gdsconsole.kafka.partitions import TopicPartition
 from gdsconsole.kafka.producing import transactions
 from gdsconsole.kafka.producing.transactions import TransactionAborted
 from gdsconsole.kafka.status import Counters
@@ -73,7 +75,7 @@ class InTransactions(Forwarded):
         # Why the open transaction must not be committed.
         self.spoiled = ""
         # Told the offsets of each transaction that is committed.
-        self.on_commit: Callable[[Mapping[Place, int]], None] = lambda offsets: None
+        self.on_commit: Callable[[Mapping[TopicPartition, int]], None] = lambda offsets: None
 
     def prepare(self) -> None:
         """Have a producer, and no earlier transaction of this slot open. Raises `TransientError`."""
@@ -117,7 +119,11 @@ class InTransactions(Forwarded):
         """The commit waits for what is on its way."""
 
     def commit(
-        self, offsets: Mapping[Place, int], member: object, *, labels: Mapping[Place, str] | None = None
+        self,
+        offsets: Mapping[TopicPartition, int],
+        member: object,
+        *,
+        labels: Mapping[TopicPartition, str] | None = None,
     ) -> None:
         """Commit what was sent, and these offsets with their labels. Raises as a `transaction` does.
 
@@ -221,7 +227,7 @@ class TransactionalCommitter:
         self._source = None
         self._onward.abort()
 
-    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+    def on_commit(self, error: KafkaError | None, partitions: list[ClientPartition]) -> None:
         """Not called: no commit is asked of the consumer."""
 
     def take_back(self, reason: str) -> None:
@@ -250,7 +256,7 @@ class TransactionalCommitter:
                 took = time.monotonic() - began
                 self._next_at = self._clock() + min(max(EVERY_S, took / COMMIT_SHARE), LONGEST_S)
 
-    def before_revocation(self, places: Sequence[Place]) -> None:
+    def before_revocation(self, tps: Sequence[TopicPartition]) -> None:
         """All of it: the transaction is one, whatever partitions its records came from."""
         due = self._offsets.due()
         if self._source is not None and self._refusal is None and (due or self._onward.is_open):
@@ -262,7 +268,7 @@ class TransactionalCommitter:
             self._commit(self._source, due)
         return self._refusal is None
 
-    def _commit(self, source: Source, due: Mapping[Place, int]) -> None:
+    def _commit(self, source: Source, due: Mapping[TopicPartition, int]) -> None:
         try:
             self._onward.commit(due, source.consumer_group_metadata(), labels=self._offsets.labels)
         except FencedError as error:
@@ -274,8 +280,8 @@ class TransactionalCommitter:
         except (TransientError, KafkaException) as error:
             self._refuse(KafkaError(KafkaError._RETRY, str(error)))
         else:
-            for place, offset in due.items():
-                self._offsets.acknowledged(place, offset)
+            for tp, offset in due.items():
+                self._offsets.acknowledged(tp, offset)
             self.last_at = self._clock()
             self._counters.commits += 1
 

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
 
 from gdsconsole.kafka.clients import Source
 from gdsconsole.kafka.errors import FailureKind, classify_kafka, describe, kafka_error
-from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Place
+from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker
+from gdsconsole.kafka.partitions import TopicPartition
 from gdsconsole.kafka.status import Counters
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ class Commits(Protocol):
         """Called before partitions are placed at their committed offsets. May raise `TransientError`."""
         ...
 
-    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None: ...
+    def on_commit(self, error: KafkaError | None, partitions: list[ClientPartition]) -> None: ...
 
     def take_back(self, reason: str) -> None:
         """What was sent on and isn't committed must not be: partitions were lost, or not placed."""
@@ -58,7 +60,7 @@ class Commits(Protocol):
         """Commit what is due, a few times a second."""
         ...
 
-    def before_revocation(self, places: Sequence[Place]) -> None:
+    def before_revocation(self, tps: Sequence[TopicPartition]) -> None:
         """Commit what is safe of these, and wait for it: the next owner starts there."""
         ...
 
@@ -95,17 +97,17 @@ class Committer:
     def take_back(self, reason: str) -> None:
         """Nothing that was sent waits for a commit."""
 
-    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+    def on_commit(self, error: KafkaError | None, partitions: list[ClientPartition]) -> None:
         for part in partitions:
             refused = part.error or error
-            place = (part.topic, part.partition)
+            tp = TopicPartition(part.topic, part.partition)
             if refused is None:
-                self._offsets.acknowledged(place, part.offset)
+                self._offsets.acknowledged(tp, part.offset)
             else:
-                self._offsets.refused([place])
+                self._offsets.refused([tp])
                 self._refusal = refused
         if error is not None and not partitions:
-            self._offsets.refused(self._offsets.places)
+            self._offsets.refused(self._offsets.tps)
             self._refusal = error
         if self._refusal is None:
             self.last_at = self._clock()
@@ -130,8 +132,8 @@ class Committer:
             self._next_at = now + EVERY_S
             self._ask(self._source, due)
 
-    def before_revocation(self, places: Sequence[Place]) -> None:
-        safe = self._offsets.unacknowledged(places)
+    def before_revocation(self, tps: Sequence[TopicPartition]) -> None:
+        safe = self._offsets.unacknowledged(tps)
         if not safe or self._source is None:
             return
         try:
@@ -145,7 +147,7 @@ class Committer:
     def finish(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         while self._source is not None:
-            missing = self._offsets.unacknowledged(self._offsets.places)
+            missing = self._offsets.unacknowledged(self._offsets.tps)
             if not missing:
                 return True
             if time.monotonic() >= deadline:
@@ -160,7 +162,7 @@ class Committer:
         log.warning("closing with commits unacknowledged")
         return False
 
-    def _ask(self, source: Source, due: Mapping[Place, int]) -> None:
+    def _ask(self, source: Source, due: Mapping[TopicPartition, int]) -> None:
         try:
             source.commit(offsets=as_partitions(due, self._offsets.labels), asynchronous=True)
         except KafkaException as error:
@@ -170,10 +172,8 @@ class Committer:
 
 
 def as_partitions(
-    offsets: Mapping[Place, int], labels: Mapping[Place, str] | None = None
-) -> list[TopicPartition]:
+    offsets: Mapping[TopicPartition, int], labels: Mapping[TopicPartition, str] | None = None
+) -> list[ClientPartition]:
     """The offsets to commit, each with the label of its partition."""
     named = labels or {}
-    return [
-        TopicPartition(*place, offset, metadata=named.get(place, "")) for place, offset in offsets.items()
-    ]
+    return [ClientPartition(*tp, offset, metadata=named.get(tp, "")) for tp, offset in offsets.items()]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 
 MADE_AGAIN = "topic was deleted and made again; reads from its beginning"
 _LABEL = "topic-id="
@@ -47,7 +47,9 @@ def labelled(metadata: str | None) -> str | None:
     return metadata.removeprefix(_LABEL)
 
 
-def start_of(part: PartitionId, commit: Commit | None, stored: Mapping[PartitionId, int]) -> StartOffset:
+def start_of(
+    part: TopicIdPartition, commit: Commit | None, stored: Mapping[TopicIdPartition, int]
+) -> StartOffset:
     """Where to read `part` from; `stored` may also know topics that had the name before.
 
     Only a group that never got anywhere here starts at the log's start. A commit that doesn't say which topic
@@ -66,7 +68,7 @@ def start_of(part: PartitionId, commit: Commit | None, stored: Mapping[Partition
     return StartOffset(max(committed or 0, reached), reached, committed)
 
 
-def _had_the_name(other: PartitionId, part: PartitionId) -> bool:
+def _had_the_name(other: TopicIdPartition, part: TopicIdPartition) -> bool:
     """Whether it is the same partition of an earlier topic."""
     return other.topic_id != part.topic_id and (other.topic, other.partition, other.cluster_id) == (
         part.topic,

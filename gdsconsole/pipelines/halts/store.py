@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from gdsconsole.kafka.consuming.halts import Decision, PartitionHalt
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines import models
 from gdsconsole.pipelines.storage import storage
 
@@ -17,7 +17,7 @@ class StoredHalts:
     def __init__(self, group: str) -> None:
         self._group = group
 
-    def load(self, partitions: Sequence[PartitionId]) -> Mapping[PartitionId, PartitionHalt]:
+    def load(self, partitions: Sequence[TopicIdPartition]) -> Mapping[TopicIdPartition, PartitionHalt]:
         wanted = set(partitions)
         rows = models.PartitionHalt.objects.filter(
             group=self._group, topic__in={part.topic for part in wanted}
@@ -51,13 +51,13 @@ class StoredHalts:
                 },
             )
 
-    def clear(self, partition: PartitionId) -> None:
+    def clear(self, partition: TopicIdPartition) -> None:
         with storage():
             models.PartitionHalt.objects.filter(group=self._group, **partition._asdict()).delete()
 
 
-def _part(row: models.PartitionHalt) -> PartitionId:
-    return PartitionId(row.topic, row.partition, row.topic_id, row.cluster_id)
+def _part(row: models.PartitionHalt) -> TopicIdPartition:
+    return TopicIdPartition(row.topic, row.partition, row.topic_id, row.cluster_id)
 
 
 def _from_row(row: models.PartitionHalt) -> PartitionHalt:

@@ -20,13 +20,13 @@ from gdsconsole.kafka.config import ClientSettings
 from tests.factories import make_record
 
 START_MS = 1_768_473_000_000
-Place = tuple[int, int]
+TopicPartition = tuple[int, int]
 
 
 class StoredRecords:
     """Stands for the reader: the records of a topic by partition and offset, with holes."""
 
-    def __init__(self, times: Mapping[Place, int]) -> None:
+    def __init__(self, times: Mapping[TopicPartition, int]) -> None:
         self._times = times
 
     def __call__(self, settings: ClientSettings, topic: str) -> StoredRecords:
@@ -49,20 +49,20 @@ class StoredRecords:
 
 
 def pages(
-    look: Callable[[Any, bool], Scan], back: bool, places: Any = None, most: int = 500
-) -> list[list[Place]]:
+    look: Callable[[Any, bool], Scan], back: bool, positions: Any = None, most: int = 500
+) -> list[list[TopicPartition]]:
     """Every page from there to the end, by the places that the pages themselves give."""
-    found: list[list[Place]] = []
+    found: list[list[TopicPartition]] = []
     while len(found) < most:
-        page = look(places or {}, back)
+        page = look(positions or {}, back)
         found.append([(line.partition, line.offset) for line in page.found])
-        places = page.older if back else page.newer
-        if places is None:
+        positions = page.older if back else page.newer
+        if positions is None:
             return found
     raise AssertionError("there is no end")
 
 
-def assert_each_once(found: list[list[Place]], stored: set[Place], back: bool) -> None:
+def assert_each_once(found: list[list[TopicPartition]], stored: set[TopicPartition], back: bool) -> None:
     seen = [place for page in found for place in page]
     assert sorted(seen) == sorted(stored)
     for partition in {partition for partition, _ in stored}:
@@ -75,17 +75,19 @@ topics = st.dictionaries(st.tuples(st.integers(0, 3), st.integers(0, 60)), times
 
 
 @given(stored=topics, rows=st.integers(1, 12), back=st.booleans())
-def test_any_times_and_holes_are_paged_through_once(stored: dict[Place, int], rows: int, back: bool) -> None:
+def test_any_times_and_holes_are_paged_through_once(
+    stored: dict[TopicPartition, int], rows: int, back: bool
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(record_scan, "RecordReader", StoredRecords(stored))
         bounds = {number: Bounds(0, 64) for number in range(4)}
 
-        def look(places: Any, back: bool) -> Scan:
+        def look(positions: Any, back: bool) -> Scan:
             return scan(
                 ClientSettings("nowhere:1"),
                 "t",
                 bounds=bounds,
-                places=places,
+                positions=positions,
                 back=back,
                 wanted=lambda record: True,
                 rows=rows,
@@ -159,12 +161,12 @@ def test_721_records_one_old_last_and_transactions_among_them(
             number: Bounds(held.log_start or 0, held.stable_end or 0) for (_, number), held in ranges.items()
         }
 
-    def look(places: Any, back: bool) -> Scan:
+    def look(positions: Any, back: bool) -> Scan:
         return scan(
             settings,
             topic,
             bounds=bounds(),
-            places=places,
+            positions=positions,
             back=back,
             wanted=lambda record: True,
             rows=50,

@@ -61,14 +61,22 @@ def look(
     client: ClientSettings,
     topic: str,
     *,
-    places: Mapping[int, int] | None = None,
+    positions: Mapping[int, int] | None = None,
     back: bool = False,
     wanted: Callable[[Record], bool] = lambda record: True,
     **changes: Any,
 ) -> Scan:
     limits: dict[str, Any] = {"rows": 50, "most_records": 20_000, "budget_s": 30.0} | changes
     bounds = limits.pop("bounds", None) or bounds_of(client, topic)
-    return scan(client, topic, bounds=bounds, places=places or {}, back=back, wanted=wanted, **limits)
+    return scan(
+        client,
+        topic,
+        bounds=bounds,
+        positions=positions or {},
+        back=back,
+        wanted=wanted,
+        **limits,
+    )
 
 
 def numbers(found: Any) -> list[int]:
@@ -92,13 +100,13 @@ def test_page_after_page_has_each_record_once_in_order(
     client: ClientSettings, numbered: str, back: bool
 ) -> None:
     bounds = bounds_of(client, numbered)
-    places: Any = {}
+    positions: Any = {}
     seen: list[int] = []
     for _ in range(13):
-        page = look(client, numbered, places=places, back=back, bounds=bounds)
+        page = look(client, numbered, positions=positions, back=back, bounds=bounds)
         seen += numbers(page.found)
-        places = page.older if back else page.newer
-        if places is None:
+        positions = page.older if back else page.newer
+        if positions is None:
             break
     assert seen == sorted(range(600), reverse=back)
 
@@ -108,10 +116,10 @@ def test_and_the_way_there_leads_back(client: ClientSettings, numbered: str, bac
     first = look(client, numbered, back=back)
     onward = first.older if back else first.newer
     assert onward is not None
-    second = look(client, numbered, places=onward, back=back)
+    second = look(client, numbered, positions=onward, back=back)
     returning = second.newer if back else second.older
     assert returning is not None
-    again = look(client, numbered, places=returning, back=not back)
+    again = look(client, numbered, positions=returning, back=not back)
     assert sorted(numbers(again.found)) == sorted(numbers(first.found))
 
 
@@ -134,14 +142,14 @@ def test_what_the_budget_of_records_cut_off_is_found_by_going_on(
     client: ClientSettings, numbered: str, back: bool
 ) -> None:
     bounds = bounds_of(client, numbered)
-    places: Any = {}
+    positions: Any = {}
     seen: list[int] = []
     pages = 0
-    while places is not None:
+    while positions is not None:
         page = look(
             client,
             numbered,
-            places=places,
+            positions=positions,
             back=back,
             bounds=bounds,
             wanted=is_hundred,
@@ -149,7 +157,7 @@ def test_what_the_budget_of_records_cut_off_is_found_by_going_on(
         )
         assert page.scanned <= 100
         seen += numbers(page.found)
-        places = page.older if back else page.newer
+        positions = page.older if back else page.newer
         pages += 1
         assert pages < 30
     assert sorted(seen) == list(range(0, 600, 100))
@@ -158,7 +166,7 @@ def test_what_the_budget_of_records_cut_off_is_found_by_going_on(
 
 def test_from_an_offset(client: ClientSettings, numbered: str) -> None:
     bounds = {1: bounds_of(client, numbered)[1]}
-    page = look(client, numbered, bounds=bounds, places={1: 20}, rows=3)
+    page = look(client, numbered, bounds=bounds, positions={1: 20}, rows=3)
     assert [one.offset for one in page.found] == [20, 21, 22]
     assert (page.older, page.newer) == ({1: 20}, {1: 23})
 
@@ -168,7 +176,7 @@ def test_a_place_outside_is_its_nearest_end(
     client: ClientSettings, numbered: str, place: int, offsets: list[int]
 ) -> None:
     bounds = {1: bounds_of(client, numbered)[1]}
-    page = look(client, numbered, bounds=bounds, places={1: place}, rows=2)
+    page = look(client, numbered, bounds=bounds, positions={1: place}, rows=2)
     assert [one.offset for one in page.found] == offsets
 
 
@@ -176,8 +184,14 @@ def test_from_a_time(client: ClientSettings, numbered: str) -> None:
     at = offsets_at(client, numbered, [0, 1, 2, 3], at_ms=START_MS + 300_000, timeout_s=20)
     # A half, a third and a sixth of 300; the last partition has nothing that young.
     assert at == {0: 150, 1: 100, 2: 50, 3: None}
-    places = {number: offset for number, offset in at.items() if offset is not None}
-    assert numbers(look(client, numbered, places=places, rows=5).found) == [300, 301, 302, 303, 304]
+    positions = {number: offset for number, offset in at.items() if offset is not None}
+    assert numbers(look(client, numbered, positions=positions, rows=5).found) == [
+        300,
+        301,
+        302,
+        303,
+        304,
+    ]
 
 
 def test_an_empty_topic(client: ClientSettings, fresh_topic: str) -> None:
@@ -199,7 +213,7 @@ def test_deleted_records_are_no_reason_to_wait(
     page = look(client, topic, bounds=bounds_of(client, topic, 1), back=True)
     assert numbers(page.found) == list(range(29, 19, -1))
     # Bounds that are older than the deletion: the partition is given up, and told.
-    late = look(client, topic, bounds={0: Bounds(0, 30)}, places={0: 5}, budget_s=20)
+    late = look(client, topic, bounds={0: Bounds(0, 30)}, positions={0: 5}, budget_s=20)
     assert late.late == {0}
     assert time.monotonic() - began < 15
 

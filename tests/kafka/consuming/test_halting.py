@@ -12,8 +12,8 @@ from gdsconsole.kafka.consuming.batching import BatchPolicy
 from gdsconsole.kafka.consuming.halts import Decision, PartitionHalt
 from gdsconsole.kafka.consuming.retries import BreakerPolicy
 from gdsconsole.kafka.errors import TransientError
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.kafka.status import ConsumerState
-from gdsconsole.kafka.step import PartitionId
 from tests.kafka.lab import GROUP, P0, P1, TOPIC, Lab
 
 # Small bounds: ten in a row.
@@ -22,7 +22,7 @@ POLICIES = Policies(
     breaker=BreakerPolicy(max_in_a_row=10, min_records=1_000),
     consumer_breaker=BreakerPolicy(max_in_a_row=30, min_records=1_000),
 )
-PART = PartitionId(TOPIC, 0, "topic-1", "cluster-1")
+PART = TopicIdPartition(TOPIC, 0, "topic-1", "cluster-1")
 
 
 def poisoned(lab: Lab, count: int, partition: int = 0) -> None:

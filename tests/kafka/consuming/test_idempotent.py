@@ -9,8 +9,9 @@ import pytest
 import redis
 
 from gdsconsole.devstack.redis_server import RedisServer
-from gdsconsole.kafka.consuming.idempotent import ClaimState, IdempotentProcessor, Place, StillBusy, key_of
+from gdsconsole.kafka.consuming.idempotent import ClaimState, IdempotentProcessor, StillBusy, key_of
 from gdsconsole.kafka.errors import FailureKind
+from gdsconsole.kafka.partitions import TopicPartitionOffset
 from gdsconsole.pipelines.storage import classify_failure
 from tests.waiting import wait_until
 
@@ -19,15 +20,15 @@ pytestmark = pytest.mark.redis
 TOPIC = "gds.metrics.production"
 
 
-def places(count: int, start: int = 0) -> list[Place]:
-    return [Place(TOPIC, n % 3, start + n) for n in range(count)]
+def places(count: int, start: int = 0) -> list[TopicPartitionOffset]:
+    return [TopicPartitionOffset(TOPIC, n % 3, start + n) for n in range(count)]
 
 
 def keys(count: int) -> list[str]:
     return [key_of(place) for place in places(count)]
 
 
-def same(place: Place) -> Place:
+def same(place: TopicPartitionOffset) -> TopicPartitionOffset:
     return place
 
 
@@ -48,7 +49,7 @@ def test_the_key_is_the_guides_and_lives_for_its_hour(client: redis.Redis) -> No
 
 
 def test_a_record_is_processed_once_however_often_it_comes(client: redis.Redis) -> None:
-    done: list[Place] = []
+    done: list[TopicPartitionOffset] = []
     for _ in range(3):
         IdempotentProcessor(client).process(places(10), same, done.extend)
     assert IdempotentProcessor(client).process(places(12), same, done.extend) == 2
@@ -62,7 +63,7 @@ def test_a_failed_effect_frees_its_records_at_once(client: redis.Redis) -> None:
     with pytest.raises(RuntimeError):
         IdempotentProcessor(client).process(places(5), same, fail)
     assert client.dbsize() == 0
-    done: list[Place] = []
+    done: list[TopicPartitionOffset] = []
     IdempotentProcessor(client).process(places(5), same, done.extend)
     assert done == places(5)
 
@@ -73,7 +74,7 @@ def test_what_another_holder_has_is_waited_for(client: redis.Redis) -> None:
     assert second.claim(keys(3)) == [ClaimState.BUSY, ClaimState.BUSY, ClaimState.CLAIMED]
     second.release(keys(3))
     assert client.dbsize() == 2
-    done: list[Place] = []
+    done: list[TopicPartitionOffset] = []
     with pytest.raises(StillBusy, match="2 of 3 records"):
         second.process(places(3), same, done.extend)
     assert done == []
@@ -90,15 +91,17 @@ def test_what_another_holder_has_is_waited_for(client: redis.Redis) -> None:
 
 def test_a_named_holder_finds_its_own_leases_after_a_restart(client: redis.Redis) -> None:
     IdempotentProcessor(client, holder="gds-mail/0").claim(keys(4))
-    done: list[Place] = []
+    done: list[TopicPartitionOffset] = []
     assert IdempotentProcessor(client, holder="gds-mail/0").process(places(4), same, done.extend) == 4
 
 
 def test_a_topic_made_again_is_not_taken_for_the_old_one(client: redis.Redis) -> None:
     IdempotentProcessor(client, topic_id="old").process(places(3), same, lambda fresh: None)
-    IdempotentProcessor(client, topic_id="old", holder="dead").claim([key_of(Place(TOPIC, 0, 99))])
+    IdempotentProcessor(client, topic_id="old", holder="dead").claim(
+        [key_of(TopicPartitionOffset(TOPIC, 0, 99))]
+    )
     new = IdempotentProcessor(client, topic_id="new")
-    assert new.claim([*keys(3), key_of(Place(TOPIC, 0, 99))]) == [ClaimState.CLAIMED] * 4
+    assert new.claim([*keys(3), key_of(TopicPartitionOffset(TOPIC, 0, 99))]) == [ClaimState.CLAIMED] * 4
 
 
 def kill_at(line: int) -> Callable[[str], None]:
@@ -114,7 +117,11 @@ def kill_at(line: int) -> Callable[[str], None]:
     return count
 
 
-def naive(client: redis.Redis, records: list[Place], effect: Callable[[list[Place]], None]) -> None:
+def naive(
+    client: redis.Redis,
+    records: list[TopicPartitionOffset],
+    effect: Callable[[list[TopicPartitionOffset]], None],
+) -> None:
     """The guide's order: marked first, processed after."""
     for place in records:
         if client.set(key_of(place), "1", ex=3600, nx=True):
@@ -124,7 +131,7 @@ def naive(client: redis.Redis, records: list[Place], effect: Callable[[list[Plac
 @pytest.mark.parametrize("line", [1, 2, 3])
 def test_a_kill_at_any_line_loses_nothing(client: redis.Redis, line: int) -> None:
     """Lines: the claim has been answered; the effect has happened; done has been marked."""
-    done: list[Place] = []
+    done: list[TopicPartitionOffset] = []
     step = kill_at(line)
 
     class Mortal(IdempotentProcessor):
@@ -160,9 +167,9 @@ def test_a_kill_at_any_line_loses_nothing(client: redis.Redis, line: int) -> Non
 
 
 def test_the_guides_order_loses_what_is_killed_between_mark_and_effect(client: redis.Redis) -> None:
-    done: list[Place] = []
+    done: list[TopicPartitionOffset] = []
 
-    def die(records: list[Place]) -> None:
+    def die(records: list[TopicPartitionOffset]) -> None:
         raise Killed
 
     with pytest.raises(Killed):
@@ -172,7 +179,7 @@ def test_the_guides_order_loses_what_is_killed_between_mark_and_effect(client: r
 
 
 def test_without_redis_nothing_is_processed_and_it_is_transient(redis_server: RedisServer) -> None:
-    done: list[Place] = []
+    done: list[TopicPartitionOffset] = []
     processor = IdempotentProcessor(redis.Redis.from_url(redis_server.url, socket_timeout=1))
     redis_server.kill()
     with pytest.raises(redis.ConnectionError) as caught:

@@ -20,9 +20,9 @@ from gdsconsole.kafka.consuming.retries import (
     reason_of,
 )
 from gdsconsole.kafka.errors import FailureKind, InvalidMessage, TransientError
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 
-PART = PartitionId("gds.metrics.production", 3, "topic-1", "cluster-1")
+PART = TopicIdPartition("gds.metrics.production", 3, "topic-1", "cluster-1")
 POLICY = RetryPolicy()
 
 

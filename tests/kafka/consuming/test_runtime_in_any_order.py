@@ -21,9 +21,9 @@ REFUSALS = [
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 ]
-place = st.sampled_from(PLACES)
-sends = st.tuples(st.just("send"), place)
-moves = st.tuples(st.sampled_from(["assign", "revoke", "lose"]), place)
+tp = st.sampled_from(PLACES)
+sends = st.tuples(st.just("send"), tp)
+moves = st.tuples(st.sampled_from(["assign", "revoke", "lose"]), tp)
 refusals = st.tuples(st.sampled_from(REFUSED), st.sampled_from(REFUSALS))
 others = st.tuples(st.sampled_from(["remake", "renew", "restart"]), st.none())
 # What happens between two turns.

@@ -13,7 +13,8 @@ from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
 from gdsconsole.kafka.dead_letters.envelope import decode
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter, FlushResult
-from gdsconsole.kafka.step import Batch, PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
+from gdsconsole.kafka.step import Batch
 from tests.kafka.fake_kafka import FakeProducer, FakeSource
 from tests.kafka.lab import DLQ, TOPIC, Lab
 from tests.kafka.steps import StoreStep, decode_text
@@ -132,15 +133,15 @@ class CommitsFirst(FakeSource):
         records = super().consume(num_messages, timeout)
         for record in records:
             if record.error() is None:
-                place = (record.topic(), record.partition())
-                self.broker.committed[self.group, *place] = record.offset() + 1
+                tp = (record.topic(), record.partition())
+                self.broker.committed[self.group, *tp] = record.offset() + 1
         return records
 
 
 class Unfenced(StoreStep):
     """The naive step: effects without progress."""
 
-    def assigned(self, partitions: Any) -> Mapping[PartitionId, int]:
+    def assigned(self, partitions: Any) -> Mapping[TopicIdPartition, int]:
         return {}
 
     def handle(self, batch: Batch[str]) -> bool:

@@ -17,7 +17,7 @@ class Remembered(FakeSource):
         self.joined = getattr(self, "joined", 0) + 1
         super().subscribe([self.had] if self.joined == 1 else topics, **callbacks)
         if self.joined > 1:
-            self.assign_now(*[place for place in sorted(self.broker.logs) if place[0] in topics])
+            self.assign_now(*[tp for tp in sorted(self.broker.logs) if tp[0] in topics])
 
 
 class RememberedTheSame(Remembered):

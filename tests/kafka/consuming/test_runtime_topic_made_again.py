@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from gdsconsole.kafka.offsets.start_offsets import MADE_AGAIN, label
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from tests.kafka.lab import GROUP, TOPIC, Lab
 
 OLD = ["a", "b", "c"]
@@ -71,7 +71,7 @@ def test_a_start_that_did_not_get_to_commit_is_made_again_the_same_way():
     lab = old_topic_read()
     lab.pipeline.close(commit=True)
     lab.remake(*NEW)
-    lab.database.progress[PartitionId(TOPIC, 0, "topic-2", "cluster-1")] = 0
+    lab.database.progress[TopicIdPartition(TOPIC, 0, "topic-2", "cluster-1")] = 0
     lab.start(topic_id="topic-2")
     lab.turns(4)
     assert lab.database.effects == OLD + NEW

@@ -97,8 +97,8 @@ def test_records_survive_the_broker_byte_for_byte(on_its_way: OnItsWay, given_re
     sent, written = on_its_way(given_records)
     letters = [decode(record) for record in written]
     assert [(letter.key, letter.value, letter.headers) for letter in letters] == given_records
-    places = [(record.topic(), record.offset()) for record in sent]
-    assert [(letter.topic, letter.offset) for letter in letters] == places
+    tps = [(record.topic(), record.offset()) for record in sent]
+    assert [(letter.topic, letter.offset) for letter in letters] == tps
 
 
 @pytest.mark.kafka

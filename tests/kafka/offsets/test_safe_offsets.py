@@ -74,7 +74,7 @@ def test_what_is_done_after_its_partition_went_away_changes_nothing():
     dropped = offsets.take(A, 10)
     offsets.forget([A])
     offsets.done(dropped)
-    assert offsets.places == []
+    assert offsets.tps == []
 
 
 def test_the_end_of_a_partition_is_not_safe_while_records_are_worked_on():
@@ -90,7 +90,7 @@ def test_partitions_that_went_away_are_forgotten():
     offsets = tracker()
     offsets.forget([A, B])
     offsets.acknowledged(A, 5)
-    assert offsets.places == []
+    assert offsets.tps == []
     assert offsets.due() == {}
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from gdsconsole.kafka.consuming.halts import PartitionHalt
-from gdsconsole.kafka.step import PartitionId
+from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines import leases
 from gdsconsole.pipelines import services as pipelines
 from gdsconsole.pipelines.halts.store import StoredHalts
@@ -131,7 +131,7 @@ def test_halted_partitions_fire_with_their_names_and_the_others_consumers_are_st
     beat(lease, 0)
     store = StoredHalts("gds-alerting")
     for number in (3, 7):
-        part = PartitionId("gds.metrics.production", number, "topic-1", "cluster-1")
+        part = TopicIdPartition("gds.metrics.production", number, "topic-1", "cluster-1")
         store.save(PartitionHalt(part, 510, "500 dead letters in a row", NOW.timestamp()))
     assert watch(1) == {"Pipeline halted": "firing"}
     alert = Alert.objects.get()

@@ -22,7 +22,7 @@ from tests.factories import make_dead_letter
 from tests.kafka.deleting import delete_before
 from tests.topics.making import make_alert, make_sample
 from topics.messages import search as message_search
-from topics.messages.forms import MessagesForm, places_text
+from topics.messages.forms import MessagesForm, positions_text
 from topics.models import TopicDefinition
 from topics.telemetry import encode_metric
 
@@ -60,10 +60,10 @@ class TestForm:
 
     def test_places_go_into_an_address_and_come_back(self) -> None:
         places = {3: 17, 0: 0, 11: 2**62}
-        form = MessagesForm({"after": places_text(places)})
+        form = MessagesForm({"after": positions_text(places)})
         assert form.problems == []
         assert form.cleaned_data["after"] == places
-        assert places_text(places) == f"0:0,3:17,11:{2**62}"
+        assert positions_text(places) == f"0:0,3:17,11:{2**62}"
 
 
 pages = pytest.mark.django_db
