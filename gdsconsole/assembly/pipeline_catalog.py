@@ -17,17 +17,16 @@ from gdsconsole.env import TRANSACTIONAL
 from gdsconsole.kafka.clients import Producer, new_producer
 from gdsconsole.kafka.cluster import metadata
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.consuming.assignment import OnPlaced
 from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
 from gdsconsole.kafka.consuming.decoding import Decoder, RecordDecoder, ValueDecoder
+from gdsconsole.kafka.consuming.rebalance import Starts
 from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.consuming.static_member import open_member
 from gdsconsole.kafka.dead_letters import envelope
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
 from gdsconsole.kafka.errors import TransientError
 from gdsconsole.kafka.forwarding.transactional import InTransactions, in_transactions
-from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.kafka.step import Step
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.pipelines.dead_letter_claims import StoredClaims
@@ -50,7 +49,7 @@ class SendingStep:
     """A step that sends records on in transactions, and what is to be told where partitions start."""
 
     step: Step[Any]
-    placed: OnPlaced
+    placed: Callable[[Starts], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +170,8 @@ def build(spec: PipelineSpec, *, slot: int) -> ConsumerRuntime:
     )
 
 
-def _stored(placed: OnPlaced) -> OnPlaced:
-    def told(starts: Mapping[TopicIdPartition, tuple[int | None, int]]) -> None:
+def _stored(placed: Callable[[Starts], None]) -> Callable[[Starts], None]:
+    def told(starts: Starts) -> None:
         with storage():
             placed(starts)
 

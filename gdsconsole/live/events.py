@@ -12,7 +12,7 @@ from django.conf import settings
 class EventType:
     """`permission` is what a socket's user needs; `kept` bounds how many keys' newest data Redis holds.
 
-    Of the fields in `history` the values of the last quarter of an hour are kept too (`history.py`).
+    Of the fields in `history` the values of the last quarter of an hour are kept too (`recent_values.py`).
     """
 
     name: str

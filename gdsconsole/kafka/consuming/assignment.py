@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
@@ -18,6 +18,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from gdsconsole.kafka.clients import Source
 from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition, Phase, stop_of
 from gdsconsole.kafka.consuming.halts import Decision, HaltStore, PartitionHalt
+from gdsconsole.kafka.consuming.rebalance import RebalanceListener
 from gdsconsole.kafka.consuming.retries import Breaker, BreakerPolicy, Failure, FailureStore, reason_of
 from gdsconsole.kafka.consuming.topic_watch import TopicWatch
 from gdsconsole.kafka.errors import FailureKind, TransientError, kafka_error
@@ -31,9 +32,6 @@ log = logging.getLogger(__name__)
 # Cluster id and topic id by topic name.
 Identify = Callable[[Iterable[str]], Mapping[str, tuple[str, str]]]
 
-# The committed offset of each partition, None where there is none, and the stored one.
-OnPlaced = Callable[[Mapping[TopicIdPartition, tuple[int | None, int]]], None]
-
 OFFSETS_TIMEOUT_S = 2.0
 PLACE_AGAIN_S = 1.0
 SAVE_AGAIN_S = 5.0
@@ -42,12 +40,7 @@ SAVE_AGAIN_S = 5.0
 class Assignment:
     """Answers rebalances, places partitions, and pauses those that back off.
 
-    `commit` is called, and may block within a bound, before partitions are given up. `prepare` comes before
-    partitions are placed at their committed offsets, and `placed` tells of them before their first records;
-    either may raise, and placing is tried again. `take_back` voids what was sent on and isn't committed:
-    partitions were lost, or not placed after all. `forget` drops what was read and waits to be handled.
-    `watch` hears which topics the client begins with; `made_again` is told of a topic that is read from its
-    beginning because the group has read another by that name.
+    `listener` hears of it. `watch` hears which topics the client begins with.
     """
 
     def __init__(
@@ -61,13 +54,8 @@ class Assignment:
         identify: Identify,
         classify: Callable[[BaseException], FailureKind],
         breaker: BreakerPolicy,
-        commit: Callable[[Sequence[TopicPartition]], None],
-        take_back: Callable[[str], None],
-        forget: Callable[[Sequence[TopicPartition]], None],
-        prepare: Callable[[], None],
-        placed: OnPlaced | None,
+        listener: RebalanceListener,
         watch: TopicWatch,
-        made_again: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
         self._source = source
@@ -78,13 +66,8 @@ class Assignment:
         self._identify = identify
         self._classify = classify
         self._breaker = breaker
-        self._commit = commit
-        self._take_back = take_back
-        self._prepare = prepare
-        self._placed = placed
+        self._listener = listener
         self._watch = watch
-        self._made_again = made_again
-        self._forget_records = forget
         self._clock = clock
         self._held: dict[TopicPartition, AssignedPartition] = {}
         self._one_topic: str | None = None
@@ -134,12 +117,12 @@ class Assignment:
         self._changed("assigned", added)
 
     def on_revoke(self, _: Any, partitions: list[ClientPartition]) -> None:
-        self._commit(_tps(partitions))
+        self._listener.before_revocation(_tps(partitions))
         self._give_up("revoked", partitions)
 
     def on_lost(self, _: Any, partitions: list[ClientPartition]) -> None:
         """They were given to another consumer already: nothing of them is committed."""
-        self._take_back("partitions were lost")
+        self._listener.lost("partitions were lost")
         self._give_up("lost", partitions)
 
     def _give_up(self, how: str, partitions: list[ClientPartition]) -> None:
@@ -147,7 +130,7 @@ class Assignment:
         tps = _tps(partitions)
         gone = [self._held.pop(tp, None) for tp in tps]
         self._offsets.forget(tps)
-        self._forget_records(tps)
+        self._listener.forget(tps)
         try:
             self._step.revoked([held.id for held in gone if held is not None and held.id is not None])
         except Exception:
@@ -209,7 +192,7 @@ class Assignment:
         chosen = list(partitions)
         if chosen:
             self._source.pause([ClientPartition(*held.tp) for held in chosen])
-            self._forget_records([held.tp for held in chosen])
+            self._listener.forget([held.tp for held in chosen])
         for held in chosen:
             self._offsets.rewind(held.tp)
             held.phase = Phase.PLACING
@@ -285,7 +268,7 @@ class Assignment:
 
     def _find(self, partitions: list[AssignedPartition], now: float) -> None:
         ids = self._identified(partitions)
-        self._prepare()
+        self._listener.prepare()
         answers = self._source.committed(
             [ClientPartition(*held.tp) for held in partitions], timeout=OFFSETS_TIMEOUT_S
         )
@@ -300,14 +283,13 @@ class Assignment:
         halts = self._halts.load(list(ids.values()))
         starts = {part: start_of(part, commits[tp], stored) for tp, part in ids.items()}
         try:
-            if self._placed is not None:
-                self._placed({part: (start.committed, start.stored) for part, start in starts.items()})
+            self._listener.placed({part: (start.committed, start.stored) for part, start in starts.items()})
             for held in partitions:
                 part = ids[held.tp]
                 self._recall(held, part, halts.get(part))
                 self._start(held, part, starts[part], failures.get(part), now)
         except BaseException:
-            self._take_back("partitions were not placed")
+            self._listener.lost("partitions were not placed")
             raise
 
     def _recall(self, held: AssignedPartition, part: TopicIdPartition, stored: PartitionHalt | None) -> None:
@@ -341,7 +323,7 @@ class Assignment:
         safe = held.position if start.is_made_again else start.offset
         self._offsets.start(held.tp, safe, committed=start.committed, label=label(part.topic_id))
         if start.is_made_again:
-            self._made_again(part.topic)
+            self._listener.made_again(part.topic)
         self._go_to(held, held.position)
         held.failure, held.suspect_until = failure, 0
         if failure is not None and failure.offset < held.position:

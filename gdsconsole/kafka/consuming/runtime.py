@@ -1,6 +1,6 @@
 """The pipeline runtime: one consumer of a group, on one thread.
 
-`run_once` polls, hands the batch on (`handling.py`), and commits what is safe. Everything that can
+`run_once` polls, hands the batch on (`batch_handler.py`), and commits what is safe. Everything that can
 take long, or fail, is retried from here: polling never stops for it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,33 +17,27 @@ from confluent_kafka import KafkaError
 
 from gdsconsole.kafka.clients import ClientHooks, Record, Source
 from gdsconsole.kafka.consuming.assigned_partition import Phase
-from gdsconsole.kafka.consuming.assignment import Assignment, Identify, OnPlaced
+from gdsconsole.kafka.consuming.assignment import Assignment, Identify
 from gdsconsole.kafka.consuming.batch_handler import BatchHandler, Policies
-from gdsconsole.kafka.consuming.batching import Collector, next_limit, offset_of, partition_of
+from gdsconsole.kafka.consuming.batching import Collector, next_limit
 from gdsconsole.kafka.consuming.dead_lettering import DeadLettering
 from gdsconsole.kafka.consuming.decoding import Decoder
 from gdsconsole.kafka.consuming.halting import Halting
 from gdsconsole.kafka.consuming.halts import HaltStore
-from gdsconsole.kafka.consuming.out_of_range import go_where_the_log_is
+from gdsconsole.kafka.consuming.partition_events import PartitionEvents
+from gdsconsole.kafka.consuming.rebalance import Starts
 from gdsconsole.kafka.consuming.retries import FailureStore, reason_of
 from gdsconsole.kafka.consuming.static_member import leave
 from gdsconsole.kafka.consuming.topic_watch import TopicIds, TopicWatch, ids_alone
 from gdsconsole.kafka.dead_letters.claims import ClaimStore
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
-from gdsconsole.kafka.errors import (
-    FailureKind,
-    classify,
-    classify_kafka,
-    describe,
-    ended_by,
-    is_fatal,
-)
+from gdsconsole.kafka.errors import FailureKind, classify, classify_kafka, describe, ended_by, is_fatal
 from gdsconsole.kafka.forwarding.delivery import Forwarding, NotDelivered
 from gdsconsole.kafka.forwarding.transactional import committer
 from gdsconsole.kafka.offsets.commits import AFTER_REFUSAL_S
 from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker
 from gdsconsole.kafka.offsets.start_offsets import MADE_AGAIN
-from gdsconsole.kafka.partitions import TopicIdPartition, TopicPartition
+from gdsconsole.kafka.partitions import TopicPartition
 from gdsconsole.kafka.status import (
     NEWS_S,
     RATED_OVER_S,
@@ -91,7 +85,7 @@ class ConsumerRuntime:
         classify: Callable[[BaseException], FailureKind] = classify,
         policies: Policies | None = None,
         onward: Forwarding | None = None,
-        placed: OnPlaced | None = None,
+        placed: Callable[[Starts], None] | None = None,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
         idle_s: float = IDLE_S,
@@ -106,9 +100,8 @@ class ConsumerRuntime:
         self._clock = clock
         self._limit = self._policies.batch.maximum
         self._topics: list[str] = []
-        self._is_given = False
-        self._draining = False
-        self._trouble, self._made_again = Notice(TROUBLE_S), Notice(NEWS_S)
+        self._is_given = self._draining = False
+        self._trouble, self._news = Notice(TROUBLE_S), Notice(NEWS_S)
         self._watch = TopicWatch(topic_ids or ids_alone(identify), clock)
         self._fatal: KafkaError | None = None
         self._batch_s: float | None = None
@@ -133,14 +126,12 @@ class ConsumerRuntime:
             identify=identify,
             classify=classify,
             breaker=self._policies.breaker,
-            commit=self._before_revocation,
-            take_back=self._commits.take_back,
-            prepare=self._commits.prepare,
-            placed=self._placed if placed is not None else None,
-            forget=self._collector.forget,
+            listener=self,
             watch=self._watch,
-            made_again=self._on_made_again,
             clock=clock,
+        )
+        self._events = PartitionEvents(
+            group=group, assignment=self._assignment, offsets=self._offsets, counters=self.counters
         )
         self._halting = Halting(
             group=group,
@@ -262,10 +253,6 @@ class ConsumerRuntime:
         self._assignment.use(self._source)
         self._subscribe()
 
-    def _on_made_again(self, topic: str) -> None:
-        if self._made_again.say(f"{topic}: {MADE_AGAIN}", self._clock()):
-            log.warning("%s: %s: %s", self.group, topic, MADE_AGAIN)
-
     def retry_now(self) -> None:
         """There is a sign that an outage is over: don't wait any longer for what backs off from it."""
         self._assignment.wake_all()
@@ -303,7 +290,7 @@ class ConsumerRuntime:
             held=len(partitions),
             halted=halted,
             waiting=waiting,
-            trouble=self._trouble.recent(now) or self._made_again.recent(now),
+            trouble=self._trouble.recent(now) or self._news.recent(now),
         )
         return ConsumerSnapshot(
             state=state,
@@ -333,7 +320,23 @@ class ConsumerRuntime:
         for event in events:
             self._on_event(event)
 
-    def _placed(self, starts: Mapping[TopicIdPartition, tuple[int | None, int]]) -> None:
+    # As the listener of its assignment.
+
+    def before_revocation(self, tps: Sequence[TopicPartition]) -> None:
+        self._halting.save_all()
+        self._finish_onward(REVOKE_TIMEOUT_S)
+        self._commits.before_revocation(tps)
+
+    def lost(self, reason: str) -> None:
+        self._commits.take_back(reason)
+
+    def forget(self, tps: Sequence[TopicPartition]) -> None:
+        self._collector.forget(tps)
+
+    def prepare(self) -> None:
+        self._commits.prepare()
+
+    def placed(self, starts: Starts) -> None:
         """Let the step's side settle what the last owner left, and let go what it sends on for that."""
         if self._on_placed is None:
             return
@@ -346,10 +349,9 @@ class ConsumerRuntime:
         if self._onward is not None:
             self._onward.seal(())
 
-    def _before_revocation(self, tps: Sequence[TopicPartition]) -> None:
-        self._halting.save_all()
-        self._finish_onward(REVOKE_TIMEOUT_S)
-        self._commits.before_revocation(tps)
+    def made_again(self, topic: str) -> None:
+        if self._news.say(f"{topic}: {MADE_AGAIN}", self._clock()):
+            log.warning("%s: %s: %s", self.group, topic, MADE_AGAIN)
 
     def _finish_onward(self, timeout_s: float) -> None:
         """Let what is on its way arrive, so that it needn't be sent again."""
@@ -375,19 +377,7 @@ class ConsumerRuntime:
             return
         if is_fatal(error):
             raise ended_by(error)
-        held = self._assignment.get(partition_of(event)) if event.topic() else None
-        if error.code() == KafkaError._PARTITION_EOF:
-            current = held is not None and held.phase is Phase.RUNNING and not held.rewound
-            if held is not None and current and offset_of(event) >= held.position:
-                # Nothing but transaction markers is left: committing this leaves no lag of 1 for ever.
-                self._offsets.skip(held.tp, offset_of(event))
-                held.position = offset_of(event)
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-            if held is not None and held.phase is Phase.RUNNING and not held.rewound:
-                go_where_the_log_is(
-                    held, self._source, self._assignment, self._offsets, self.counters, group=self.group
-                )
-        else:
+        if not self._events.take(event, error, self._source):
             self._on_error(error)
 
     def _on_error(self, error: KafkaError) -> None:

@@ -1,10 +1,12 @@
+from topics.alerting.services.acknowledgement import (
+    NotAcknowledgeable,
+    acknowledge_alert,
+    acknowledge_alerts,
+)
 from topics.alerting.services.alerts import (
     LEASE,
     AlertsMoved,
     Measurement,
-    NotAcknowledgeable,
-    acknowledge_alert,
-    acknowledge_alerts,
     record_measurements,
     resolve_series,
 )

@@ -1,15 +1,13 @@
-"""Alerts as rows: opening, firing, resolving, acknowledging. Each change commits with its event."""
+"""Alerts as rows: opening, firing, resolving. Each change commits with its event."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 
-from gdsconsole.audit import services as audit
 from gdsconsole.live.publish import publish_on_commit
 from gdsconsole.text.names import NO_NAME
 from topics.alerting.evaluation import Draft, Key, OpenAlert, OpenAlerts, Sample, Series
@@ -17,9 +15,6 @@ from topics.alerting.outbox import alert_changed
 from topics.alerting.rules import Rule, SeriesState, Standing, fingerprint
 from topics.models import Alert, AlertEvent, AlertRule, AlertState, EventState
 from topics.telemetry import MAX_TAG_VALUE
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
 
 # An event is left to whoever made it for this long; then the sweep sends it. Longer than a producer
 # tries (`outbox.DELIVERY_TIMEOUT_MS`), so that only a dead sender's events are sent by another.
@@ -44,10 +39,6 @@ _RULE_FIELDS = (
 
 class AlertsMoved(Exception):
     """Someone else opened or closed one of these alerts meanwhile: read them again and judge anew."""
-
-
-class NotAcknowledgeable(Exception):
-    """The alert is not open, or is acknowledged already; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +290,7 @@ def _record(samples: Sequence[Measurement], now: datetime) -> list[Alert]:
     if with_effect:
         with transaction.atomic():
             stored = store_drafts(drafts=with_effect, now=now)
-            _announce(stored.changed)
+            announce(stored.changed)
     still_open = [draft for draft in drafts if not draft.has_effect and draft.alert_id is not None]
     if still_open:
         ledger.accept(still_open, {}, now)
@@ -313,59 +304,6 @@ def subject_of(labels: Mapping[str, str]) -> str:
         if name in labels:
             return labels[name][:MAX_TAG_VALUE] or NO_NAME
     return "cluster"
-
-
-def acknowledge_alert(
-    *, alert: Alert, actor: User, now: datetime, note: str = "", asked_by: str = ""
-) -> AlertEvent:
-    """Record that `actor` has the alert. Raises `NotAcknowledgeable` when it is closed or taken.
-
-    `asked_by` is who says so, where it isn't the actor: whoever runs the command.
-    """
-    with transaction.atomic():
-        taken = Alert.objects.open().filter(pk=alert.pk, acknowledged_at=None)
-        if not taken.update(acknowledged_by=actor, acknowledged_at=now):
-            alert.refresh_from_db()
-            if not alert.is_open:
-                raise NotAcknowledgeable(
-                    f"alert {alert.pk} is {alert.state}: only an open one can be acknowledged"
-                )
-            taken_at = f"{alert.acknowledged_at:%H:%M:%S} UTC"
-            raise NotAcknowledgeable(
-                f"alert {alert.pk} was acknowledged by {alert.acknowledged_by} at {taken_at}"
-            )
-        alert.refresh_from_db()
-        event = AlertEvent.objects.create(
-            alert=alert,
-            state=EventState.ACKNOWLEDGED,
-            value=alert.last_value,
-            at=now,
-            actor=actor,
-            reason=note,
-        )
-        _announce([alert])
-        audit.record(
-            actor=asked_by or actor.get_username(),
-            action="alert.acknowledge",
-            sentence=f"acknowledged alert {alert.pk}{f' for {actor}' if asked_by else ''}: {alert.summary}",
-            now=now,
-            target=f"alert {alert.pk}",
-            target_url=alert.get_absolute_url(),
-            reason=note,
-        )
-    return event
-
-
-def acknowledge_alerts(*, ids: Sequence[int], actor: User, now: datetime) -> int:
-    """Acknowledge those of these alerts that are open and not acknowledged; returns how many that were."""
-    acknowledged = 0
-    for alert in Alert.objects.open().filter(pk__in=ids, acknowledged_at=None).select_related("rule"):
-        try:
-            acknowledge_alert(alert=alert, actor=actor, now=now)
-        except NotAcknowledgeable:
-            continue  # somebody was faster
-        acknowledged += 1
-    return acknowledged
 
 
 def resolve_series(*, source: str, labels: Mapping[str, str], reason: str, now: datetime) -> list[Alert]:
@@ -394,11 +332,11 @@ def resolve_alert(alert: Alert, reason: str, now: datetime) -> list[Alert]:
         AlertEvent.objects.create(
             alert=alert, state=EventState.RESOLVED, value=alert.last_value, at=now, reason=reason
         )
-        _announce([alert])
+        announce([alert])
     return [alert]
 
 
-def _announce(alerts: Sequence[Alert]) -> None:
+def announce(alerts: Sequence[Alert]) -> None:
     """Tell open pages, once the transaction has committed."""
     for alert in alerts:
         publish_on_commit("alert.changed", str(alert.pk), alert_changed(alert))
