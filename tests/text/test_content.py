@@ -87,6 +87,12 @@ TRACE = "java.lang.IllegalStateException: no\n\tat org.example.Sink.put(Sink.jav
         (b'"1e400"', ["text", "hex"], '"1e400"', '"1e400"'),
         (b'{"a":1.10}', ["json", "text", "hex"], '{\n  "a": 1.10\n}', '{"a":1.10}'),
         (b'{"a":1,"a":1e400}', ["json", "text", "hex"], '{\n  "a": 1,\n  "a": 1e400\n}', '{"a":1,"a":1e400}'),
+        (
+            rb'{"value":1.10,"n":1e400,"a":1,"a":2,"e":"\u0041"}',
+            ["json", "text", "hex"],
+            '{\n  "value": 1.10,\n  "n": 1e400,\n  "a": 1,\n  "a": 2,\n  "e": "\\u0041"\n}',
+            r'{"value":1.10,"n":1e400,"a":1,"a":2,"e":"\u0041"}',
+        ),
         (b'{\n\t"a": 1\n}', ["json", "text", "hex"], '{\n\t"a": 1\n}', '{\\n\\t"a": 1\\n}'),
         (
             '{"a":"b\u200dc"}'.encode(),
