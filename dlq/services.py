@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.urls import reverse
 
 from dlq.decisions import LetterFacts, why_not_discard, why_not_replay
 from dlq.live_summary import publish_summary
@@ -25,6 +26,7 @@ from dlq.models import (
     ReplayRun,
 )
 from gdsconsole.audit import services as audit
+from gdsconsole.web import links
 
 MAX_SELECTION = 10_000
 _CHUNK = 500
@@ -136,7 +138,7 @@ def start_replay(
         actor=actor,
         now=now,
         target=f"replay {run.pk}",
-        target_url=f"/dlq/runs/{run.pk}/",
+        target_url=reverse("dlq:run", args=[run.pk]),
         reason=run.reason,
     )
     return StartedReplay(run=run, refusals=tuple(refusals))
@@ -178,7 +180,9 @@ def discard(*, ids: Sequence[int], actor: str, reason: str, now: datetime) -> Di
         actor=actor,
         now=now,
         target=f"dead letter {first}" if len(accepted) == 1 else "dead letters",
-        target_url=f"/dlq/{first}/" if len(accepted) == 1 else "/dlq/?state=discarded",
+        target_url=reverse("dlq:letter", args=[first])
+        if len(accepted) == 1
+        else links.dead_letters(state="discarded"),
         reason=reason,
     )
     return DiscardResult(ids=tuple(letter.pk for letter in accepted), refusals=tuple(refusals))

@@ -8,13 +8,12 @@ from datetime import datetime
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from django.db.models import QuerySet
+from django.urls import reverse
 
 from gdsconsole.access import APPS, ROLES
 from gdsconsole.audit.services import Changes, record
 from gdsconsole.people.powers import Actor, NotYours, Powers, powers_of_roles
 from gdsconsole.people.services import ACCOUNT, NameTaken, keeping_an_admin
-
-URL = "/people/roles/"
 
 
 class UnknownRole(LookupError):
@@ -115,7 +114,7 @@ def _record(actor: Actor, did: str, role: Group, *, now: datetime, changes: Chan
         action=ACCOUNT,
         sentence=f"{did} {role.name}",
         target=role.name,
-        target_url=URL,
+        target_url=reverse("people:roles"),
         changes=changes,
         now=now,
     )

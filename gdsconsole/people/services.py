@@ -10,6 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group, User
 from django.db import transaction
+from django.urls import reverse
 
 from gdsconsole.access import ADMIN
 from gdsconsole.audit.models import ACCESS
@@ -185,7 +186,7 @@ def end_own_sessions(*, user: User, ids: Iterable[int], now: datetime, everywher
 
 
 def url_of(user: User) -> str:
-    return f"/people/{user.pk}/"
+    return reverse("people:person", args=[user.pk])
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from gdsconsole.pipelines.halts import services as halts
 from gdsconsole.pipelines.halts.services import HaltRow
 from gdsconsole.pipelines.leases import has_lapsed
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline, PipelineConsumer
+from gdsconsole.web import links
 
 MAX_CONSUMERS = 64
 MAX_REASON = 2_000
@@ -244,7 +245,7 @@ def _change(name: str, actor: str, now: datetime, verb: str, **fields: Any) -> P
         sentence=_sentence(verb, name, before, fields),
         now=now,
         target=name,
-        target_url=f"/pipelines/#pipeline-{name}",
+        target_url=links.pipelines(name),
     )
     return pipeline
 

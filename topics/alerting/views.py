@@ -24,6 +24,7 @@ from gdsconsole.audit import payload_views
 from gdsconsole.text.formats import plural
 from gdsconsole.text.headline import Headline
 from gdsconsole.text.names import shown
+from gdsconsole.web import links
 from gdsconsole.web.filters import status_of
 from gdsconsole.web.permissions import permission_required
 from topics.alerting import headlines, services
@@ -271,10 +272,10 @@ def _explained_by(alert: Alert) -> dict[str, str] | None:
             group = alert.labels.get("group", "")
             return {"title": f"Lag of {shown(group)}", "url": reverse("lag:group", args=[group])}
         case Source.BROKER:
-            return {"title": "Brokers", "url": "/brokers/"}
+            return {"title": "Brokers", "url": links.brokers()}
         case Source.PIPELINE:
             name = alert.labels.get("pipeline", "")
-            return {"title": f"Pipeline {name}", "url": f"/pipelines/#pipeline-{name}"}
+            return {"title": f"Pipeline {name}", "url": links.pipelines(name)}
     return None
 
 

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator, URLValidator
 from django.db import models
 from django.db.models import Case, IntegerField, Min, Q, Value, When, Window
+from django.urls import reverse
 
 from topics.naming import MAX_LENGTH as MAX_TOPIC_NAME
 from topics.telemetry import MAX_NAME, MAX_TAG_VALUE
@@ -256,7 +257,7 @@ class Alert(models.Model):
 
     def get_absolute_url(self) -> str:
         # Not by reverse(): pipelines tell pages of alerts, and need not load the pages for that.
-        return f"/alerts/{self.pk}/"
+        return reverse("topics:alert", args=[self.pk])
 
     @property
     def is_open(self) -> bool:

@@ -14,6 +14,7 @@ from django.urls import reverse
 from gdsconsole.assembly.overview.model import BAD, WARN, Lag, PipelineReading, Readings, Topic
 from gdsconsole.assembly.overview.problems import group_tone, many, of_pipelines
 from gdsconsole.text import formats
+from gdsconsole.web import links
 
 PRODUCERS = "producers"
 # The consumer groups of the metrics' topics together: what they refuse leaves them as one.
@@ -75,7 +76,7 @@ def flow(readings: Readings) -> Flow:
             key=PRODUCERS,
             title="Producers",
             mark="radio",
-            href="/topics/",
+            href=links.topics(),
             note=_senders(readings.instances),
             has_rate=False,
         ),
@@ -119,7 +120,7 @@ def _group(pipeline: PipelineReading, reads: Sequence[str], lag: Lag | None) -> 
         key=f"group-{pipeline.name}",
         title=pipeline.group,
         mark="workflow",
-        href=f"/pipelines/#pipeline-{pipeline.name}",
+        href=links.pipelines(pipeline.name),
         note=f"{_consumers(pipeline)} · {_lag(lag, pipeline.group)}",
         tone=BAD if BAD in tones else WARN if WARN in tones else "",
         state=pipeline.state,
@@ -166,21 +167,28 @@ def _product(pipeline: PipelineReading, readings: Readings) -> Node | None:
     match pipeline.name:
         case "alerting":
             tone = BAD if alerts.critical else WARN if alerts.firing else ""
-            made = ("alerts", "Alerts", "bell", "/alerts/", f"{alerts.firing:,} firing", tone)
+            made = ("alerts", "Alerts", "bell", links.alerts(), f"{alerts.firing:,} firing", tone)
         case "dlq-index":
             tone = WARN if letters.waiting else ""
-            made = ("letters", "Dead letters", "inbox", "/dlq/", f"{letters.waiting:,} waiting", tone)
+            made = (
+                "letters",
+                "Dead letters",
+                "inbox",
+                links.dead_letters(),
+                f"{letters.waiting:,} waiting",
+                tone,
+            )
         case "warehouse":
             made = (
                 "points",
                 "Warehouse",
                 "database",
-                "/pipelines/#pipeline-warehouse",
+                links.pipelines("warehouse"),
                 "every metric, once",
                 "",
             )
         case "analytics":
-            made = ("minutes", "Analytics", "activity", "/pipelines/#pipeline-analytics", "by the minute", "")
+            made = ("minutes", "Analytics", "activity", links.pipelines("analytics"), "by the minute", "")
         case _:
             return None
     name, title, mark, href, note, tone = made

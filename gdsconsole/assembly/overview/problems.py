@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.urls import reverse
-
 from gdsconsole.assembly.overview.model import (
     BAD,
     OK,
@@ -25,6 +23,7 @@ from gdsconsole.assembly.overview.model import (
 )
 from gdsconsole.text import formats
 from gdsconsole.text.names import shown
+from gdsconsole.web import links
 
 _ORDER = (BAD, WARN, UNKNOWN)
 _GOOD_LAG = frozenset({"ok", "healthy", "empty"})
@@ -92,25 +91,25 @@ def of_alerts(alerts: Alerts) -> Iterable[Problem]:
         critical = f" ({alerts.critical} critical)" if 0 < alerts.critical < alerts.firing else ""
         kind = "critical alert" if alerts.critical == alerts.firing else "alert"
         text = f"{many(alerts.firing, kind)} firing{critical}"
-        yield Problem(BAD if alerts.critical else WARN, text, "/alerts/?state=firing")
+        yield Problem(BAD if alerts.critical else WARN, text, links.alerts(state="firing"))
 
 
 def of_brokers(brokers: Brokers | None) -> Iterable[Problem]:
     if brokers is None:
-        yield Problem(UNKNOWN, "the brokers are unknown", "/brokers/")
+        yield Problem(UNKNOWN, "the brokers are unknown", links.brokers())
         return
     if brokers.live is None:
-        yield Problem(BAD, "the Kafka cluster does not answer", "/brokers/")
+        yield Problem(BAD, "the Kafka cluster does not answer", links.brokers())
         return
     if brokers.missing:
         are = "is" if brokers.missing == 1 else "are"
         text = f"{brokers.missing} of {many(brokers.expected or 0, 'broker')} {are} down"
-        yield Problem(BAD, text, "/brokers/")
+        yield Problem(BAD, text, links.brokers())
     if brokers.leaderless:
-        yield Problem(BAD, f"{many(brokers.leaderless, 'partition')} without a leader", "/brokers/")
+        yield Problem(BAD, f"{many(brokers.leaderless, 'partition')} without a leader", links.brokers())
     if brokers.under_replicated:
         text = f"{many(brokers.under_replicated, 'partition')} under-replicated"
-        yield Problem(BAD if brokers.missing else WARN, text, "/brokers/")
+        yield Problem(BAD if brokers.missing else WARN, text, links.brokers())
 
 
 def of_topics(comparison: Comparison | None, brokers: Brokers | None) -> Iterable[Problem]:
@@ -144,7 +143,7 @@ def of_traffic(topics: Sequence[Topic], instances: int | None) -> Iterable[Probl
 
 
 def _topics(state: str = "") -> str:
-    return reverse("topics:topics") + (f"?state={state}" if state else "")
+    return links.topics(state=state) if state else links.topics()
 
 
 def _topics_named(named: Named) -> str:
@@ -165,10 +164,10 @@ def of_pipelines(pipelines: Sequence[PipelineReading]) -> Iterable[Problem]:
         found = by_state.get(state, [])
         if found:
             text = f"{_named('pipeline', found)} {one if len(found) == 1 else several}"
-            yield Problem(tone, text, "/pipelines/")
+            yield Problem(tone, text, links.pipelines())
     for pipeline in by_state.get("partial", []):
         text = f"pipeline {pipeline.name} runs {pipeline.running} of {pipeline.wanted} consumers"
-        yield Problem(WARN, text, "/pipelines/")
+        yield Problem(WARN, text, links.pipelines())
 
 
 def _state_of(pipeline: PipelineReading) -> str:
@@ -184,7 +183,7 @@ def _state_of(pipeline: PipelineReading) -> str:
 
 def of_lag(lag: Lag | None) -> Iterable[Problem]:
     if lag is None:
-        yield Problem(UNKNOWN, "lag is unknown", "/lag/")
+        yield Problem(UNKNOWN, "lag is unknown", links.lag())
         return
     for group in lag.groups:
         if group_tone(group) == BAD:
@@ -192,7 +191,7 @@ def of_lag(lag: Lag | None) -> Iterable[Problem]:
     late = [group for group in lag.groups if group_tone(group) == WARN]
     if len(late) > NAMED:
         text = f"{len(late)} groups are behind, {shown(late[0].name)} furthest{_behind(late[0], ' by {}')}"
-        yield Problem(WARN, text, "/lag/")
+        yield Problem(WARN, text, links.lag())
     else:
         for group in late:
             if _status(group) == "rewound":
@@ -204,7 +203,7 @@ def of_lag(lag: Lag | None) -> Iterable[Problem]:
         name = unknown[0].name
         yield Problem(UNKNOWN, f"the lag of {shown(name)} is unknown", _page(name))
     elif unknown:
-        yield Problem(UNKNOWN, f"the lag of {len(unknown)} groups is unknown", "/lag/")
+        yield Problem(UNKNOWN, f"the lag of {len(unknown)} groups is unknown", links.lag())
 
 
 def _of_group(tone: str, group: Group, what: str) -> Problem:
@@ -212,7 +211,7 @@ def _of_group(tone: str, group: Group, what: str) -> Problem:
 
 
 def _page(group: str) -> str:
-    return reverse("lag:group", args=[group])
+    return links.group(group)
 
 
 def group_tone(group: Group) -> str:
@@ -236,7 +235,7 @@ def _behind(group: Group, words: str) -> str:
 def of_dead_letters(letters: DeadLetters) -> Iterable[Problem]:
     if letters.waiting:
         causes = "one cause" if letters.causes == 1 else f"{letters.causes} causes"
-        yield Problem(WARN, f"{many(letters.waiting, 'dead letter')} from {causes}", "/dlq/")
+        yield Problem(WARN, f"{many(letters.waiting, 'dead letter')} from {causes}", links.dead_letters())
 
 
 def many(count: int, noun: str) -> str:

@@ -9,6 +9,7 @@ from gdsconsole.assembly.overview import problems
 from gdsconsole.assembly.overview.model import BAD, UNKNOWN, WARN, Alerts, Brokers, Lag, Readings
 from gdsconsole.assembly.overview.problems import Problem, many
 from gdsconsole.text import formats
+from gdsconsole.web import links
 
 Values = Sequence[float | None]
 # What a sparkline of published values holds: the last quarter of an hour, every 5 s.
@@ -67,7 +68,7 @@ def _messages(readings: Readings, spark: Values) -> Tile:
     return Tile(
         name="messages",
         label="Messages",
-        href="/topics/",
+        href=links.topics(),
         mark="activity",
         value=readings.rate_in,
         unit="msg/s",
@@ -84,7 +85,7 @@ def _alerts(readings: Readings, spark: Values) -> Tile:
     return Tile(
         name="alerts",
         label="Alerts firing",
-        href="/alerts/",
+        href=links.alerts(),
         mark="bell",
         value=alerts.firing,
         note=_alerts_note(alerts),
@@ -106,7 +107,7 @@ def _lag(lag: Lag | None, spark: Values) -> Tile:
     return Tile(
         name="lag",
         label="Lag",
-        href="/lag/",
+        href=links.lag(),
         mark="gauge",
         value=lag.total if lag else None,
         unit="msg" if lag else "",
@@ -135,7 +136,7 @@ def _dead_letters(readings: Readings, spark: Values) -> Tile:
     return Tile(
         name="letters",
         label="Dead letters",
-        href="/dlq/",
+        href=links.dead_letters(),
         mark="inbox",
         value=letters.waiting,
         note=note,
@@ -151,7 +152,7 @@ def _brokers(brokers: Brokers | None) -> Tile:
     return Tile(
         name="brokers",
         label="Brokers",
-        href="/brokers/",
+        href=links.brokers(),
         mark="server",
         value=live,
         of=expected if live is not None else None,

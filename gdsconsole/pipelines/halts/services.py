@@ -14,6 +14,7 @@ from django.db import transaction
 
 from gdsconsole.audit import services as audit
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline
+from gdsconsole.web import links
 
 Decision = PartitionHalt.Decision
 # More partitions than this are a number.
@@ -189,7 +190,7 @@ def _record(
             sentence=sentence,
             now=now,
             target=pipeline.name,
-            target_url=f"/pipelines/#pipeline-{pipeline.name}",
+            target_url=links.pipelines(pipeline.name),
             reason=reason,
         )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from gdsconsole.audit import services as audit
+from gdsconsole.web import links
 from topics.alerting.services.alerts import resolve_alert, rule_of
 from topics.audited_fields import edited
 from topics.models import Alert, AlertRule, Source
@@ -37,7 +37,7 @@ def save_rule(*, rule: AlertRule, actor: str, now: datetime) -> list[Alert]:
                 sentence=f"{'changed' if stored else 'added'} rule {rule.name}",
                 now=now,
                 target=rule.name,
-                target_url=f"/rules/?{urlencode({'q': rule.name})}",
+                target_url=links.rules(q=rule.name),
                 changes=changes,
             )
     return resolved

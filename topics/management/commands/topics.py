@@ -18,6 +18,7 @@ from gdsconsole.cli.subcommands import Actions
 from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.database.reporting import database_told
 from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
+from gdsconsole.web import links
 from topics.definitions import services
 from topics.definitions.plan import Kind, Plan, PlanStep
 
@@ -178,7 +179,7 @@ class Command(TerminalCommand):
             actor=command_actor(),
             sentence=f"exported {len(exported['topics'])} topic definitions",
             target="topic definitions",
-            target_url="/topics/",
+            target_url=links.topics(),
             now=timezone.now(),
         )
         self.stdout.write(json.dumps(exported, indent=2))
