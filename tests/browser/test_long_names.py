@@ -146,7 +146,7 @@ def stand_for_kafka(patch: pytest.MonkeyPatch) -> None:
     other = {"metric_name": METRIC, "values": [1.0, 2.0], "newest": 2.0, "style": "short", "symbol": "x" * 20}
     chart = {"times": [1.0, 2.0], "series": [{"label": METRIC, "values": [1.0, 2.0]}], "legend": True}
     story = AlertEvidence(chart, "note", shown, [other | {"has_moved": True, "verdict": "moved with it"}])
-    patch.setattr("topics.alerting.views.read_story", lambda alert, live: story)
+    patch.setattr("topics.alerting.views.read_evidence", lambda alert, live: story)
 
     def cluster_now() -> Reading:
         definition = TopicDefinition.objects.get(name=TOPIC)

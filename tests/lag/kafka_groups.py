@@ -65,7 +65,7 @@ class Groups:
         def done() -> bool:
             asked = ConsumerGroupTopicPartitions(group, wanted)
             answer = self._admin.alter_consumer_group_offsets([asked])[group].result(30)
-            return all(part.error is None for part in answer.tps)
+            return all(part.error is None for part in answer.topic_partitions)
 
         wait_until(done, 30, f"{group} has its commits")
 

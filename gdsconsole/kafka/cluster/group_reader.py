@@ -128,7 +128,7 @@ def _answer(group: str, commits: Future[Any], described: Future[Any], deadline: 
     description = _result(described, deadline, errors)
     if committed is not None:
         # Known in part would read as "no commit" where the rest is.
-        refused = [part.error for part in committed.tps if part.error is not None]
+        refused = [part.error for part in committed.topic_partitions if part.error is not None]
         errors += refused
         committed = None if refused else committed
     members = None
@@ -139,7 +139,7 @@ def _answer(group: str, commits: Future[Any], described: Future[Any], deadline: 
                 client_id=member.client_id,
                 host=member.host,
                 instance_id=member.group_instance_id,
-                assigned=[(part.topic, part.partition) for part in member.assignment.tps],
+                assigned=[(part.topic, part.partition) for part in member.assignment.topic_partitions],
             )
             for member in description.members
         ]
@@ -148,7 +148,11 @@ def _answer(group: str, commits: Future[Any], described: Future[Any], deadline: 
         committed=None
         if committed is None
         # A partition without a commit is listed with -1001.
-        else [(p.topic, p.partition, p.offset, p.metadata or "") for p in committed.tps if p.offset >= 0],
+        else [
+            (p.topic, p.partition, p.offset, p.metadata or "")
+            for p in committed.topic_partitions
+            if p.offset >= 0
+        ],
         state=description.state.name if description is not None else None,
         assignor=description.partition_assignor if description is not None else None,
         members=members,
