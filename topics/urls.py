@@ -6,13 +6,14 @@ from gdsconsole.web import converters  # noqa: F401  # registers them
 from topics.alerting import views as alert_views
 from topics.definitions import views as topic_views
 from topics.messages import views as message_views
+from topics.models.alerts import ALERT_ROUTE
 
 app_name = "topics"
 urlpatterns = [
     path("alerts/", alert_views.alerts, name="alerts"),
     path("alerts/head/", alert_views.alerts_head, name="alerts-head"),
     path("alerts/acknowledge/", alert_views.acknowledge, name="acknowledge"),
-    path("alerts/<int:pk>/", alert_views.alert, name="alert"),
+    path(ALERT_ROUTE, alert_views.alert, name="alert"),
     path("alerts/<int:pk>/story/", alert_views.alert_story, name="alert-story"),
     path("rules/", alert_views.rules, name="rules"),
     path("topics/", topic_views.topics, name="topics"),

@@ -16,4 +16,5 @@ class NoSuchSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.close()
 
 
-live_application = URLRouter([path("ws/live/", LiveConsumer.as_asgi()), re_path("", NoSuchSocket.as_asgi())])
+LIVE_ROUTE = "ws/live/"
+live_application = URLRouter([path(LIVE_ROUTE, LiveConsumer.as_asgi()), re_path("", NoSuchSocket.as_asgi())])

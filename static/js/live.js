@@ -139,7 +139,7 @@ if (path && chip) {
   socket.addEventListener("frame", (event) => receive(event.detail));
   socket.addEventListener("closed", (event) => {
     connected = false;
-    if (event.detail.reason === "login") return location.assign(`/login/?next=${encodeURIComponent(location.pathname + location.search)}`);
+    if (event.detail.reason === "login") return location.assign(`${document.body.dataset.loginUrl}?next=${encodeURIComponent(location.pathname + location.search)}`);
     become(navigator.onLine ? "polling" : "offline");
   });
   // What a re-read tells: the console answers, or it does not.

@@ -18,6 +18,7 @@ from lag.models import GroupSample
 from lag.urls import urlpatterns
 from tests.factories import partition_sample
 from tests.lag.conftest import text_of
+from tests.text.odd_names import ODD, walked
 from topics import seed
 from topics.alerting.services import Measurement, record_measurements
 from topics.models import TopicDefinition
@@ -259,6 +260,17 @@ class TestList:
             found = viewer.get(path).content.decode()
             assert f"<h1>{text}</h1>" in found
             assert "<script>alert" not in found
+
+    def test_every_odd_name_s_link_as_rendered_opens_its_page(
+        self, viewer: Client, group_now: GroupNow
+    ) -> None:
+        for name in ODD:
+            group_now(name, **BEHIND)
+        page = viewer.get("/lag/").content.decode()
+        links = re.findall(r'class="row-link" href="([^"]*)"', page)
+        opened = [viewer.get(walked(html.unescape(link))) for link in links]
+        assert {answer.status_code for answer in opened} == {200}
+        assert sorted(answer.context["name"] for answer in opened) == sorted(ODD)
 
 
 class TestGroup:

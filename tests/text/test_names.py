@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pytest
 from django.urls import Resolver404, resolve, reverse
@@ -10,54 +10,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gdsconsole.text import names
+from tests.text.odd_names import ODD, walked
 
 # Whatever Kafka can hand out: text without NUL or half of a surrogate pair.
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
-ODD = [
-    "",
-    ".",
-    "..",
-    "../..",
-    "a/../b",
-    "/",
-    "a//b",
-    "a/",
-    "~",
-    "~Li4",
-    "%25",
-    "%2e%2e",
-    "#a?b",
-    "two\nlines",
-    "a\\b",
-]
-
-
-def browsed(path: str) -> str:
-    """The path that a server gets when a browser follows the link: `.` and `..` walked, however written."""
-    assert urlsplit(path).path == path, "a fragment or a query begins in it"
-    kept: list[str] = []
-    for segment in path.split("/"):
-        match segment.lower().replace("%2e", "."):
-            case "..":
-                kept = kept[:-1]
-            case ".":
-                continue
-            case _:
-                kept.append(segment)
-    return unquote("/".join(kept))
 
 
 @pytest.mark.parametrize("view", ["lag:group", "topics:topic", "topics:messages"])
 @given(name=NAMES)
 def test_every_name_finds_its_page(view: str, name: str) -> None:
-    found = resolve(browsed(reverse(view, args=[name])))
+    found = resolve(unquote(walked(reverse(view, args=[name]))))
     assert (found.view_name, found.kwargs["name"]) == (view, name)
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_so_do_the_odd_ones(name: str) -> None:
     for view in ("lag:group", "topics:topic"):
-        assert resolve(browsed(reverse(view, args=[name]))).kwargs == {"name": name}
+        assert resolve(unquote(walked(reverse(view, args=[name])))).kwargs == {"name": name}
 
 
 def test_usual_names_stay_readable() -> None:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from gdsconsole.assembly.shell import navigation
+from gdsconsole.live.routing import LIVE_ROUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def chrome(request: HttpRequest) -> dict[str, Any]:
     return {
         "organization": settings.GDS_ORGANIZATION,
         "environment": settings.GDS_ENVIRONMENT,
+        "live_path": f"/{LIVE_ROUTE}",
         "nav_entries": entries,
         "nav_current": current_entry(request.path, entries),
         "frame": SimpleLazyObject(
