@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
+from django.utils import timezone
 
 from dlq.indexing import index
 from dlq.intake import Arrival, DlqPlace
@@ -25,14 +26,10 @@ from topics.models import TopicDefinition
 RETENTION_REREAD = timedelta(seconds=30)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class IndexStep:
     """Rows, history and progress in one transaction; a batch that comes twice changes nothing."""
 
-    def __init__(self, *, group: str, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, *, group: str, clock: Callable[[], datetime] = timezone.now) -> None:
         self._group = group
         self._clock = clock
         self._partitions: dict[tuple[str, int], TopicIdPartition] = {}
@@ -98,7 +95,9 @@ class IndexStep:
 class DatabasePark:
     """The runtime's park: dead letters the broker refused go straight to their rows."""
 
-    def __init__(self, *, cluster_id: Callable[[], str], clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self, *, cluster_id: Callable[[], str], clock: Callable[[], datetime] = timezone.now
+    ) -> None:
         self._cluster_id = cluster_id
         self._clock = clock
 

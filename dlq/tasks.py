@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from dlq.replayer import replay_waiting, waiting_runs
 from gdsconsole.database.reporting import outages_logged
 from gdsconsole.pipelines.connection import kafka_settings
+from gdsconsole.redis_clients import redis_client
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,5 @@ def enqueue_replay() -> bool:
 
 def _require_queue() -> None:
     """Fail at once where the broker client would try for six seconds, with a person waiting."""
-    with redis.Redis.from_url(
-        settings.CELERY_BROKER_URL, socket_connect_timeout=1, socket_timeout=1, retry=None
-    ) as client:
+    with redis_client(url=settings.CELERY_BROKER_URL, timeout_s=1) as client:
         client.ping()

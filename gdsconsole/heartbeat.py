@@ -16,6 +16,7 @@ from celery import shared_task
 from django.conf import settings
 
 from gdsconsole.live import schemas
+from gdsconsole.redis_clients import redis_client
 
 log = logging.getLogger(__name__)
 
@@ -52,4 +53,4 @@ def _moment(text: str) -> float:
 
 @cache
 def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True)
+    return redis_client(url=url, timeout_s=2, decode_responses=True)

@@ -21,6 +21,7 @@ from gdsconsole.kafka.errors import KafkaUnavailable
 from gdsconsole.pipelines import capacity, services
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.pipelines.models import Pipeline, PipelineConsumer, WriteProbe
+from gdsconsole.redis_clients import redis_client
 from gdsconsole.workers import marks
 
 KAFKA_TIMEOUT_S = 3.0
@@ -56,7 +57,7 @@ def database() -> str:
 
 def redis_server() -> str:
     """Raises when Redis can't be written: in a failover, with a full disk or memory, reading alone works."""
-    with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
+    with redis_client(timeout_s=2) as client:
         try:
             client.set(REDIS_PROBE, "1", ex=60)
         except redis.ResponseError as error:

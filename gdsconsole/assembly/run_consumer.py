@@ -7,10 +7,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from django.utils import timezone
+
 from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.live.publish import publish
 from gdsconsole.pipelines import leases, services
-from gdsconsole.pipelines.consumer import ConsumerLoop, utc_now
+from gdsconsole.pipelines.consumer import ConsumerLoop
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +25,14 @@ def run_consumer(name: str, slot: int, *, stop: Callable[[], str], worker: str =
     """
     spec = pipeline_catalog.CATALOG[name]
     services.ensure(groups=pipeline_catalog.groups())
-    lease = leases.claim(name=name, slot=slot, holder=leases.this_process(worker=worker), now=utc_now())
+    lease = leases.claim(name=name, slot=slot, holder=leases.this_process(worker=worker), now=timezone.now())
     if lease is None:
         return None
     log.info("%s/%d starts", name, slot)
     try:
         pipeline = pipeline_catalog.build(spec, slot=slot)
     except BaseException as error:
-        leases.release(lease=lease, now=utc_now(), reason=f"{type(error).__name__}: {error}")
+        leases.release(lease=lease, now=timezone.now(), reason=f"{type(error).__name__}: {error}")
         raise
     loop = ConsumerLoop(
         lease=lease,
@@ -39,7 +41,7 @@ def run_consumer(name: str, slot: int, *, stop: Callable[[], str], worker: str =
         topics=spec.topics,
         stop=stop,
         publish=publish,
-        clock=utc_now,
+        clock=timezone.now,
     )
     with _settled_heap():
         outcome = loop.run()

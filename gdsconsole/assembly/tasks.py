@@ -14,6 +14,7 @@ from typing import Any
 
 import redis
 from celery import Task, current_app, shared_task
+from django.utils import timezone
 from kombu.exceptions import ChannelError, OperationalError
 
 from gdsconsole.assembly import pipeline_catalog
@@ -22,7 +23,6 @@ from gdsconsole.database.reporting import outages_logged
 from gdsconsole.database.timeouts import PIPELINES, bound_waits
 from gdsconsole.live.publish import flush
 from gdsconsole.pipelines import capacity, dead_letter_claims, services
-from gdsconsole.pipelines.consumer import utc_now
 from gdsconsole.pipelines.draining import stop_signals
 from gdsconsole.workers.stopping import worker_is_stopping
 
@@ -79,13 +79,13 @@ def reconcile_pipelines() -> int:
 def prune_claims() -> int:
     """Forget whose dead letters are whose where every group has long been past them; how many."""
     with outages_logged(log, "no claim is forgotten"):
-        return dead_letter_claims.prune(now=utc_now())
+        return dead_letter_claims.prune(now=timezone.now())
     return 0
 
 
 def _reconcile() -> int:
     services.ensure(groups=pipeline_catalog.groups())
-    now = utc_now()
+    now = timezone.now()
     start = capacity.place(names=pipeline_catalog.CATALOG, processes=capacity.processes(now=now), now=now)
     if not start or _queued() >= len(start):
         return 0

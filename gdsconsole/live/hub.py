@@ -20,8 +20,6 @@ import redis
 import redis.asyncio
 from channels.db import database_sync_to_async
 from django.conf import settings
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from gdsconsole.database.outages import Cause, outage_of
 from gdsconsole.live import events, schemas
@@ -29,6 +27,7 @@ from gdsconsole.live.authorization import Grant, grant_of
 from gdsconsole.live.frames import OutFrame, visible
 from gdsconsole.live.publish import Event, Frame
 from gdsconsole.live.sockets import Socket
+from gdsconsole.redis_clients import listening_client
 from gdsconsole.service_addresses import without_password
 
 logger = logging.getLogger(__name__)
@@ -68,10 +67,7 @@ class RedisSubscription:
     """
 
     def __init__(self, url: str) -> None:
-        # No retries inside: the hub must see a lost connection, because frames were lost with it.
-        self._client = redis.asyncio.Redis.from_url(
-            url, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
-        )
+        self._client = listening_client(url=url, connect_timeout_s=2)
         self._pubsub = self._client.pubsub()
         self._heard_at: float | None = None
 

@@ -26,6 +26,7 @@ from django.db import transaction
 from redis.client import Pipeline
 
 from gdsconsole.live import events
+from gdsconsole.redis_clients import redis_client
 from gdsconsole.service_addresses import without_password
 
 logger = logging.getLogger(__name__)
@@ -103,9 +104,7 @@ class RedisSender:
     """Sends by one script call. Not shared between processes: the publisher makes one for each."""
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(
-            url, socket_timeout=2, socket_connect_timeout=2, health_check_interval=30
-        )
+        self._client = redis_client(url=url, timeout_s=2, health_check_interval_s=30)
         self._script = self._client.register_script(_SEND)
         self._kept_at: dict[tuple[str, str], float] = {}
 

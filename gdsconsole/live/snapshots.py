@@ -10,6 +10,7 @@ import redis
 from django.conf import settings
 
 from gdsconsole.live import events, schemas
+from gdsconsole.redis_clients import redis_client
 
 Snapshot = dict[str, dict[str, Any]]
 
@@ -61,7 +62,5 @@ def client() -> redis.Redis:
     """One client a process and address: a forked child must not write on its parent's connection."""
     name = (os.getpid(), settings.REDIS_URL)
     if name not in _clients:
-        _clients[name] = redis.Redis.from_url(
-            settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, max_connections=32
-        )
+        _clients[name] = redis_client(timeout_s=0.5, max_connections=32)
     return _clients[name]

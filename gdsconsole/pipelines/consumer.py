@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol
 
@@ -215,7 +215,3 @@ def _told_of(snapshot: ConsumerSnapshot) -> tuple[ConsumerState, list[str]]:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

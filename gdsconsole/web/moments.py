@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import django_filters
 from django import forms
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from gdsconsole.text.durations import WrongDuration, parse_duration
 from gdsconsole.text.times import without_leap_second
-
-_SPAN = re.compile(r"(\d{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class MomentField(forms.CharField):
@@ -23,10 +20,11 @@ class MomentField(forms.CharField):
         text = super().to_python(value)
         if not text:
             return None
-        span = _SPAN.fullmatch(text)
         try:
-            if span is not None:
-                return timezone.now() - timedelta(**{_UNITS[span[2]]: int(span[1])})
+            return timezone.now() - parse_duration(text)
+        except WrongDuration:
+            pass
+        try:
             # A plus sign that wasn't encoded in a URL comes as a space.
             moment = parse_datetime(without_leap_second(text.replace(" ", "+") if "T" in text else text))
             # At the ends of the calendar an offset leads out of it.

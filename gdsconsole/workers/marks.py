@@ -13,6 +13,8 @@ from typing import Annotated
 import msgspec
 import redis
 
+from gdsconsole.redis_clients import redis_client
+
 KEY = "gds:workers"
 EVERY_S = 1.0
 # A busy machine may delay a mark by seconds. The server answers whoever asks it for tasks once a second.
@@ -105,4 +107,4 @@ def _decoded(item: object) -> Mark | None:
 
 @cache
 def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+    return redis_client(url=url, timeout_s=1)

@@ -16,11 +16,11 @@ import pytest
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from django.db import connection
+from django.utils import timezone
 
 from gdsconsole.celery import app
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.pipelines import services
-from gdsconsole.pipelines.consumer import utc_now
 from gdsconsole.pipelines.models import PartitionProgress, PipelineConsumer
 from tests.factories import by
 from tests.integration.processes import Parts, console_parts
@@ -115,7 +115,7 @@ def alerting(kafka: KafkaCluster) -> Iterator[Group]:
 
 def holder(slot: int = 0) -> PipelineConsumer | None:
     consumer = PipelineConsumer.objects.filter(pipeline__name="alerting", slot=slot).first()
-    return consumer if consumer is not None and consumer.pid and consumer.is_held(utc_now()) else None
+    return consumer if consumer is not None and consumer.pid and consumer.is_held(timezone.now()) else None
 
 
 def running(partitions: int = PARTITIONS) -> PipelineConsumer | None:
@@ -209,7 +209,7 @@ def test_pause_stops_it_and_resume_starts_it_again(parts, alerting, kafka):
     services.pause(name="alerting", **by())
     wait_until(lambda: holder() is None, 15, "the slot is free")
     send(kafka, 100)
-    assert services.listing(now=utc_now())[0]["state"] == "paused"
+    assert services.listing(now=timezone.now())[0]["state"] == "paused"
     services.resume(name="alerting", **by())
     again = wait_until(running, 20, "it holds its partitions again")
     assert again.token > first.token
@@ -301,7 +301,7 @@ def test_scaling_to_three_shares_the_partitions_four_each(parts, alerting):
     services.scale(name="alerting", consumers=3, **by())
 
     def shares() -> list[int]:
-        consumers = PipelineConsumer.objects.filter(pipeline__name="alerting", expires_at__gt=utc_now())
+        consumers = PipelineConsumer.objects.filter(pipeline__name="alerting", expires_at__gt=timezone.now())
         return sorted(len(consumer.partitions) for consumer in consumers)
 
     wait_until(lambda: shares() == [4, 4, 4], 15, "4 partitions each")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import redis
+from django.utils import timezone
 
 from gdsconsole.assembly import pipeline_catalog, tasks
 from gdsconsole.celery import app
 from gdsconsole.pipelines import services
-from gdsconsole.pipelines.consumer import utc_now
 from tests.factories import by
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db]
@@ -47,7 +47,7 @@ def test_paused_and_halted_pipelines_are_left_alone(queue):
     tasks.reconcile_pipelines()
     for name in pipeline_catalog.CATALOG.keys() - {"dlq-index"}:
         services.pause(name=name, **by())
-    services.halt(name="dlq-index", reason="why", now=utc_now())
+    services.halt(name="dlq-index", reason="why", now=timezone.now())
     with redis.Redis.from_url(app.conf.broker_url) as client:
         client.flushall()
     assert tasks.reconcile_pipelines() == 0

@@ -24,13 +24,16 @@ def test_a_time(text: str, moment: datetime) -> None:
     assert MomentField().clean(text) == moment
 
 
-def test_an_age() -> None:
-    aged = MomentField().clean("24h")
-    assert timedelta(0) <= timezone.now() - timedelta(hours=24) - aged < timedelta(minutes=1)
+@pytest.mark.parametrize(
+    ("text", "age"), [("24h", timedelta(days=1)), ("1w", timedelta(days=7)), ("1.5m", timedelta(seconds=90))]
+)
+def test_an_age(text: str, age: timedelta) -> None:
+    aged = MomentField().clean(text)
+    assert timedelta(0) <= timezone.now() - age - aged < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
-    "text", ["yesterday", "24", "2026-13-01", "-5m", "999999d", "1w", "2026-01-15T10:30:60Z"]
+    "text", ["yesterday", "24", "2026-13-01", "-5m", "999999d", "0h", "2026-01-15T10:30:60Z"]
 )
 def test_what_is_neither_is_named(text: str) -> None:
     with pytest.raises(forms.ValidationError, match=f"'{text}' is neither a time"):

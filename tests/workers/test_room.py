@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from gdsconsole.assembly import pipeline_catalog, tasks
 from gdsconsole.pipelines import capacity, services
-from gdsconsole.pipelines.consumer import utc_now
 from gdsconsole.pipelines.models import PipelineConsumer
 from gdsconsole.workers import marks
 from tests.factories import by
@@ -40,7 +40,7 @@ def worker(redis_url: str, subprocess_environment: dict[str, str], tmp_path: Pat
 def after_a_tick(wanted: dict[str, int]) -> bool:
     """Whether, after another turn of the reconciler, these hold so many slots."""
     tasks.reconcile_pipelines()
-    held = PipelineConsumer.objects.filter(expires_at__gt=utc_now(), pid__isnull=False)
+    held = PipelineConsumer.objects.filter(expires_at__gt=timezone.now(), pid__isnull=False)
     return Counter(held.values_list("pipeline__name", flat=True)) == wanted
 
 
@@ -55,7 +55,7 @@ def test_a_pipeline_that_took_every_process_gives_one_to_each_that_has_none(work
     wait_until(
         lambda: after_a_tick(dict.fromkeys(pipeline_catalog.CATALOG, 1)), 40, "each has one", every_s=0.5
     )
-    (alerting, *_) = services.listing(now=utc_now(), processes=4)
+    (alerting, *_) = services.listing(now=timezone.now(), processes=4)
     assert alerting["reason"] == "1 of 4 consumers run: 4 of 4 worker processes are taken"
     # And so it stays.
     assert after_a_tick(dict.fromkeys(pipeline_catalog.CATALOG, 1))

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 
 from django.db import transaction
+from django.utils import timezone
 
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.errors import TransientError
@@ -48,10 +49,6 @@ NEWEST_AT_MOST = 40
 SERIES_KEPT = 50_000
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class RulesStep:
     """Step of the alerting pipeline; its batches carry `Metric` values.
 
@@ -63,7 +60,7 @@ class RulesStep:
         *,
         group: str,
         sender: EventSender | TransactionalEvents | None = None,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = timezone.now,
         window: timedelta = WINDOW,
     ) -> None:
         self._group = group

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.utils import timezone
 
 from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.kafka.step import Batch
@@ -19,14 +20,12 @@ from topics.warehouse.rollups import add_figures
 from topics.warehouse.series_ids import SeriesIndex, keys_of
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class AnalyticsStep:
     """Step of the analytics pipeline; its batches carry `Metric` values."""
 
-    def __init__(self, *, group: str, window: timedelta, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self, *, group: str, window: timedelta, clock: Callable[[], datetime] = timezone.now
+    ) -> None:
         self._group = group
         self._window = window
         self._clock = clock

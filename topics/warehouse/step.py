@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.kafka.step import Batch
@@ -19,14 +20,10 @@ from topics.warehouse.series_ids import SeriesIndex, keys_of, origin_ids
 LOG = logging.getLogger(__name__)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class WarehouseStep:
     """Step of the warehouse pipeline; its batches carry `Metric` values."""
 
-    def __init__(self, *, group: str, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, *, group: str, clock: Callable[[], datetime] = timezone.now) -> None:
         self._group = group
         self._clock = clock
         self._series = SeriesIndex()

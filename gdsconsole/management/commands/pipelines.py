@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
 
 from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.assembly.run_consumer import run_consumer
@@ -21,7 +22,7 @@ from gdsconsole.kafka.errors import KafkaUnavailable, WrongClientConfig
 from gdsconsole.live.publish import flush
 from gdsconsole.management import halt_actions
 from gdsconsole.pipelines import capacity, leases, selectors, services
-from gdsconsole.pipelines.consumer import Outcome, utc_now
+from gdsconsole.pipelines.consumer import Outcome
 from gdsconsole.pipelines.draining import stop_signals
 from gdsconsole.pipelines.halts import services as halts
 from gdsconsole.pipelines.halts import skipping
@@ -101,7 +102,7 @@ class Command(TerminalCommand):
         if action in {"halts", "dead-letter", "skip"}:
             self._halts(action, options)
             return
-        name, actor, now = options.get("name", ""), command_actor(), utc_now()
+        name, actor, now = options.get("name", ""), command_actor(), timezone.now()
         if action == "pause":
             services.pause(name=name, actor=actor, now=now)
         elif action == "resume" and options["partition"]:
@@ -123,7 +124,7 @@ class Command(TerminalCommand):
             self._table(rows, told)
 
     def _halts(self, action: str, options: dict[str, Any]) -> None:
-        name, now = options["name"], utc_now()
+        name, now = options["name"], timezone.now()
         if action == "halts":
             rows = halt_actions.listed(name)
             if options["json"]:
@@ -241,7 +242,7 @@ def _add_partitions(parser: Any) -> None:
 
 
 def _holders(pipeline: Pipeline, slot: int | None) -> str:
-    held = PipelineConsumer.objects.filter(pipeline=pipeline, expires_at__gt=utc_now())
+    held = PipelineConsumer.objects.filter(pipeline=pipeline, expires_at__gt=timezone.now())
     held = held.filter(slot__lt=pipeline.consumers) if slot is None else held.filter(slot=slot)
     return (
         ", ".join(f"slot {consumer.slot} is held by {consumer.host}:{consumer.pid}" for consumer in held)

@@ -98,7 +98,7 @@ def test_an_empty_warehouse_is_an_empty_array() -> None:
 
 def test_a_time_far_from_when_it_was_stored_is_told() -> None:
     row = {"timestamp": "1970-01-01T00:00:00+00:00", "stored_at": "2026-01-15T10:30:00+00:00"}
-    assert _time_told(row) == "stored 20468 d 10 h later"
+    assert _time_told(row) == "stored 20,468 d later"
     assert _time_told({**row, "timestamp": "2026-01-15T10:29:00+00:00"}) == ""
 
 
