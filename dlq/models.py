@@ -15,6 +15,7 @@ from django.db import models
 from django.db.models import Count, F, Max, Min, Q
 from django.db.models.functions import Now
 
+from gdsconsole.database.leases import LeasedRow
 from gdsconsole.text.times import to_millis
 
 # Kafka's own limits: a topic name has at most 249 characters.
@@ -317,18 +318,11 @@ class ReplayItem(models.Model):
         return f"{self.target_topic}[{self.target_partition}]@{self.target_offset}"
 
 
-class Replayer(models.Model):
+class Replayer(LeasedRow):
     """Which process replays just now. Kafka's own fencing keeps two from both writing; this keeps
     them from fencing each other out in turns."""
 
     transactional_id = models.CharField(max_length=255, unique=True)
-    host = models.CharField(max_length=255, blank=True)
-    # Where `pid` means something, and since when: another kernel, container or process may have the same.
-    pid = models.IntegerField(null=True)
-    pid_space = models.CharField(max_length=255, blank=True)
-    pid_started = models.FloatField(null=True)
-    token = models.PositiveBigIntegerField(default=0)
-    expires_at = models.DateTimeField()
 
     class Meta:
         default_permissions = ("view",)

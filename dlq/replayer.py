@@ -28,6 +28,7 @@ from dlq import leases
 from dlq.live_summary import publish_summary
 from dlq.models import ReplayItem, ReplayItemState, ReplayRun, ReplayRunState
 from dlq.outcomes import ReplayProduced, ReplayRejected, record_unwritten, record_written
+from gdsconsole.database.leases import this_process
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letters import replay_ledger
 from gdsconsole.kafka.dead_letters.envelope import DecodedDeadLetter, ReplayMark, replay_headers
@@ -40,7 +41,6 @@ from gdsconsole.kafka.dead_letters.replay_writer import (
     partition_counts,
 )
 from gdsconsole.kafka.errors import FencedError, KafkaUnavailable
-from gdsconsole.pipelines.leases import this_process
 
 log = logging.getLogger(__name__)
 

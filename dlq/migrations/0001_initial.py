@@ -23,8 +23,8 @@ class Migration(migrations.Migration):
                 ('pid', models.IntegerField(null=True)),
                 ('pid_space', models.CharField(blank=True, max_length=255)),
                 ('pid_started', models.FloatField(null=True)),
-                ('token', models.PositiveBigIntegerField(default=0)),
-                ('expires_at', models.DateTimeField()),
+                ('token', models.BigIntegerField(default=0)),
+                ('expires_at', models.DateTimeField(null=True)),
             ],
             options={
                 'default_permissions': ('view',),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from django.utils import timezone
 
 from gdsconsole.assembly import pipeline_catalog
+from gdsconsole.database.leases import this_process
 from gdsconsole.live.publish import publish
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.consumer import ConsumerLoop
@@ -25,7 +26,7 @@ def run_consumer(name: str, slot: int, *, stop: Callable[[], str], worker: str =
     """
     spec = pipeline_catalog.CATALOG[name]
     services.ensure(groups=pipeline_catalog.groups())
-    lease = leases.claim(name=name, slot=slot, holder=leases.this_process(worker=worker), now=timezone.now())
+    lease = leases.claim(name=name, slot=slot, holder=this_process(worker=worker), now=timezone.now())
     if lease is None:
         return None
     log.info("%s/%d starts", name, slot)

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from django.conf import settings
 
+from gdsconsole.database.leases import is_dead
 from gdsconsole.pipelines import placement
-from gdsconsole.pipelines.leases import has_lapsed, is_dead
+from gdsconsole.pipelines.leases import has_lapsed
 from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from gdsconsole.pipelines.placement import Slot
 from gdsconsole.workers import marks

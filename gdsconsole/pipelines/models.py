@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from django.db import models
 from django.db.models import F, Q
+
+from gdsconsole.database.leases import LeasedRow
 
 
 class Pipeline(models.Model):
@@ -44,7 +44,7 @@ class Pipeline(models.Model):
         return self.state == self.State.RUNNING and not self.halted_reason
 
 
-class PipelineConsumer(models.Model):
+class PipelineConsumer(LeasedRow):
     """One slot of a pipeline: the lease on it, and the heartbeat of whoever holds it.
 
     `token` grows with every claim. A holder whose token is no longer the row's has been replaced.
@@ -60,18 +60,11 @@ class PipelineConsumer(models.Model):
 
     pipeline = models.ForeignKey(Pipeline, on_delete=models.CASCADE, related_name="slots")
     slot = models.PositiveSmallIntegerField()
-    token = models.BigIntegerField(default=0)
-    host = models.CharField(max_length=255, blank=True)
-    pid = models.IntegerField(null=True)
-    # Where `pid` means something, and since when: another kernel, container or process may have the same.
-    pid_space = models.CharField(max_length=255, blank=True)
-    pid_started = models.FloatField(null=True)
     # The worker whose process holds it; "" where a command runs it, which takes no worker's process.
     worker = models.CharField(max_length=255, blank=True, default="")
     # The holder is to end, for a pipeline that has none; the next claim forgets it.
     makes_room = models.BooleanField(default=False)
     claimed_at = models.DateTimeField(null=True)
-    expires_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
     state = models.CharField(max_length=10, choices=State, default=State.STOPPED)
     reason = models.TextField(blank=True)
@@ -87,10 +80,6 @@ class PipelineConsumer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pipeline}/{self.slot}"
-
-    def is_held(self, now: datetime) -> bool:
-        """Whether the lease runs still. A holder may be dead before its lease is over."""
-        return self.expires_at is not None and self.expires_at > now
 
 
 class PartitionProgress(models.Model):

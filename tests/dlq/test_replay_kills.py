@@ -15,9 +15,9 @@ import pytest
 from dlq import leases, replayer, services
 from dlq.models import DeadLetter, ReplayItem, ReplayRun
 from dlq.replayer import ClusterKafka, Replayer, ReplayerLease
+from gdsconsole.database.leases import Holder
 from gdsconsole.kafka.dead_letters.envelope import replay_mark
 from gdsconsole.kafka.dead_letters.replay_ledger import LedgerPosition, ProducedReplay
-from gdsconsole.pipelines.leases import Holder
 from tests.dlq.conftest import ReplaySpace
 from tests.factories import make_dead_letter
 from tests.waiting import wait_until

@@ -10,10 +10,10 @@ import pytest
 from dlq import leases, services
 from dlq.models import DeadLetter, DeadLetterEvent, ReplayItem, ReplayRun
 from dlq.replayer import ClusterKafka, Replayer, ReplayerLease, _outgoing, replay_waiting
+from gdsconsole.database.leases import Holder
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letters.envelope import replay_mark
 from gdsconsole.kafka.errors import FencedError
-from gdsconsole.pipelines.leases import Holder
 from tests.dlq.conftest import ReplaySpace
 from tests.factories import make_dead_letter
 

@@ -10,9 +10,10 @@ from django.test import Client
 from django.utils import timezone
 
 from gdsconsole.audit.models import AuditEntry
+from gdsconsole.database.leases import Holder
 from gdsconsole.live import publish
 from gdsconsole.pipelines import leases, services
-from gdsconsole.pipelines.leases import Heartbeat, Holder
+from gdsconsole.pipelines.leases import Heartbeat
 from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from tests.browser.driving import open_live, opened_as
 from tests.factories import by

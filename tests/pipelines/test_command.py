@@ -9,13 +9,14 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from gdsconsole.audit.models import AuditEntry
+from gdsconsole.database.leases import Holder
 from gdsconsole.kafka.cluster.groups import LogRange
 from gdsconsole.kafka.consuming.halts import PartitionHalt as Halt
 from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines import leases, services
 from gdsconsole.pipelines.halts import skipping
 from gdsconsole.pipelines.halts.store import StoredHalts
-from gdsconsole.pipelines.leases import Heartbeat, Holder
+from gdsconsole.pipelines.leases import Heartbeat
 from gdsconsole.pipelines.models import PartitionHalt, Pipeline, PipelineConsumer
 from tests.factories import by
 

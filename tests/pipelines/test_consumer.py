@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
+from gdsconsole.database.leases import Holder
 from gdsconsole.kafka.errors import FencedError, MemberNotReleased
 from gdsconsole.kafka.status import ConsumerSnapshot, ConsumerState
 from gdsconsole.pipelines import capacity, leases, services
 from gdsconsole.pipelines.consumer import ConsumerLoop, Outcome
-from gdsconsole.pipelines.leases import Holder
 from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from tests.factories import by
 

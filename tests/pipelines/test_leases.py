@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
+from gdsconsole.database.leases import Holder, is_dead, this_process
 from gdsconsole.live.publish import flush, publish
 from gdsconsole.pipelines import capacity, leases, services
-from gdsconsole.pipelines.leases import Heartbeat, Holder, Lease
+from gdsconsole.pipelines.leases import Heartbeat, Lease
 from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from tests.factories import by
 from tests.waiting import wait_until
@@ -83,9 +84,7 @@ def test_a_released_slot_is_free_at_once():
 
 def test_a_holder_of_this_machine_that_is_gone_makes_way_at_once():
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    here = replace(
-        leases.this_process(), pid=process.pid, pid_started=psutil.Process(process.pid).create_time()
-    )
+    here = replace(this_process(), pid=process.pid, pid_started=psutil.Process(process.pid).create_time())
     assert claim(holder=here) is not None
     assert claim() is None
     process.kill()
@@ -94,13 +93,13 @@ def test_a_holder_of_this_machine_that_is_gone_makes_way_at_once():
 
 
 def test_another_process_with_the_holders_number_is_not_the_holder():
-    assert claim(holder=replace(leases.this_process(), pid_started=1.0)) is not None
-    assert leases.is_dead(row())
+    assert claim(holder=replace(this_process(), pid_started=1.0)) is not None
+    assert is_dead(row())
 
 
 def test_of_a_process_elsewhere_nothing_is_known():
     assert claim(holder=replace(ELSEWHERE, pid=os.getpid())) is not None
-    assert not leases.is_dead(row())
+    assert not is_dead(row())
 
 
 @pytest.mark.parametrize(
@@ -134,7 +133,7 @@ def lapsed(
 
 
 def test_a_holder_that_lives_and_can_not_renew_waits_for_the_database() -> None:
-    assert lapsed(leases.this_process()) == (True, "retrying", services.WAITS_FOR_DATABASE)
+    assert lapsed(this_process()) == (True, "retrying", services.WAITS_FOR_DATABASE)
     # Whoever starts what is missing tries all the same: it can't be known to come back.
     assert capacity.place(names=["alerting"], processes=None, now=NOW + timedelta(seconds=24)) == [
         ("alerting", 0)
@@ -142,11 +141,11 @@ def test_a_holder_that_lives_and_can_not_renew_waits_for_the_database() -> None:
 
 
 def test_while_the_lease_runs_there_is_nothing_to_tell() -> None:
-    assert lapsed(leases.this_process(), after=timedelta(seconds=9))[:2] == (False, "running")
+    assert lapsed(this_process(), after=timedelta(seconds=9))[:2] == (False, "running")
 
 
 def test_a_holder_that_died_waits_for_nothing() -> None:
-    here = leases.this_process()
+    here = this_process()
     assert lapsed(replace(here, pid_started=here.pid_started - 500))[:2] == (False, "starting")
 
 
@@ -154,7 +153,7 @@ def test_a_frozen_holder_does_not_wait_it_is_stopped() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         child.send_signal(signal.SIGSTOP)
         wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_STOPPED, 10, "it is stopped")
-        here = leases.this_process()
+        here = this_process()
         frozen = replace(here, pid=child.pid, pid_started=psutil.Process(child.pid).create_time())
         assert lapsed(frozen)[0] is False
         child.kill()

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from gdsconsole.database.leases import Holder
 from gdsconsole.kafka.consuming.retries import Failure
 from gdsconsole.kafka.errors import FailureKind
 from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.live.publish import Event, Frame, RedisSender
 from gdsconsole.pipelines import leases, progress, selectors, services
-from gdsconsole.pipelines.leases import Heartbeat, Holder
+from gdsconsole.pipelines.leases import Heartbeat
 from gdsconsole.pipelines.models import PipelineConsumer
 from gdsconsole.pipelines.partition_shares import TopicPartition
 from gdsconsole.pipelines.selectors import FAILURES_SHOWN, Figures, PipelineView, consumer_view, total

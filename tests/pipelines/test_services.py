@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gdsconsole.database.leases import Holder
 from gdsconsole.pipelines import capacity, leases, services
-from gdsconsole.pipelines.leases import Heartbeat, Holder
+from gdsconsole.pipelines.leases import Heartbeat
 from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from tests.factories import by
 

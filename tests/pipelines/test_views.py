@@ -12,9 +12,10 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from gdsconsole.access import sync_roles
+from gdsconsole.database.leases import Holder
 from gdsconsole.live.publish import flush, publish
 from gdsconsole.pipelines import leases, selectors, services
-from gdsconsole.pipelines.leases import Heartbeat, Holder
+from gdsconsole.pipelines.leases import Heartbeat
 from gdsconsole.pipelines.models import Pipeline, PipelineConsumer
 from gdsconsole.pipelines.status import Kind, PipelineStatus
 from gdsconsole.pipelines.views import headline

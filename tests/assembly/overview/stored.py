@@ -6,9 +6,10 @@ import itertools
 from datetime import datetime, timedelta
 from typing import Any
 
+from gdsconsole.database.leases import Holder
 from gdsconsole.live import publish
 from gdsconsole.pipelines import leases, services
-from gdsconsole.pipelines.leases import Heartbeat, Holder
+from gdsconsole.pipelines.leases import Heartbeat
 from gdsconsole.pipelines.models import PipelineConsumer
 from topics.models import Alert, AlertRule
 

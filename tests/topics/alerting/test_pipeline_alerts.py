@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.test import Client
 
+from gdsconsole.database.leases import Holder
 from gdsconsole.kafka.consuming.halts import PartitionHalt
 from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines import leases
 from gdsconsole.pipelines import services as pipelines
 from gdsconsole.pipelines.halts.store import StoredHalts
-from gdsconsole.pipelines.leases import Heartbeat, Holder, Lease
+from gdsconsole.pipelines.leases import Heartbeat, Lease
 from gdsconsole.pipelines.models import PipelineConsumer
 from tests.factories import by
 from topics import seed
