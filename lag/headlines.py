@@ -31,6 +31,11 @@ class CatchUp:
     text: str
     tone: str = ""
 
+    @property
+    def css(self) -> str:
+        """The class of its text."""
+        return self.tone if self.tone in ("", "unknown") else f"is-{self.tone}"
+
 
 def catch_up(
     *, lag: int | None, eta_s: float | None, consumed: float | None, produced: float | None, status: str

@@ -53,6 +53,11 @@ class Row:
     """Changes that aren't shown."""
     is_broken: bool
 
+    @property
+    def reason(self) -> str:
+        """What somebody gave as theirs, or why it was refused."""
+        return f"“{self.entry.reason}”" if self.entry.outcome == Outcome.DONE else self.entry.reason
+
 
 def slice_of(
     entries: QuerySet[AuditEntry], *, size: int, before: int | None = None, after: int | None = None

@@ -19,6 +19,19 @@ class PartitionCell:
     is_halted: bool = False
 
     @property
+    def css(self) -> str:
+        state = " is-halted" if self.is_halted else " is-waiting" if self.why else ""
+        return f"tint-{self.tint}{state}"
+
+    @property
+    def told(self) -> str:
+        """Whose it is, and what keeps it."""
+        whose = "unassigned" if self.slot is None else f"assigned to consumer {self.slot}"
+        if not self.why:
+            return whose
+        return f"{whose}, {'halted' if self.is_halted else 'retrying'}: {self.why}"
+
+    @property
     def tint(self) -> str:
         return tint(self.slot)
 

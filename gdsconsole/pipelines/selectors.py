@@ -111,6 +111,12 @@ class PipelineView:
         return sum(1 for consumer in self.consumers if consumer.pid is not None)
 
     @property
+    def tone(self) -> str:
+        if self.state == PipelineConsumer.State.HALTED or self.is_abandoned:
+            return "bad"
+        return "warn" if self.state == PipelineConsumer.State.RETRYING else self.verdict.tone
+
+    @property
     def verdict_told(self) -> str:
         """The verdict as a sentence, and what its consumers say of it."""
         said = f" Its consumers say: {self.reason}." if self.reason else ""

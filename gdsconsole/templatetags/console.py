@@ -302,6 +302,15 @@ def code_view(
     }
 
 
+@register.simple_tag
+def problem_link(problem: Any, is_first: bool) -> SafeString:
+    """A clause of the overview's headline, linked to the page that explains it where there is one."""
+    text = problem.opening if is_first else problem.text
+    if problem.href:
+        return format_html('<a class="tone-{}" href="{}">{}</a>', problem.tone, problem.href, text)
+    return format_html('<span class="tone-{}">{}</span>', problem.tone, text)
+
+
 @register.simple_block_tag(takes_context=True)
 def banner(
     context: template.Context,

@@ -39,6 +39,13 @@ NEARBY_ROWS = 8
 # Up to what a database takes as a key; anything else in a form is nobody's alert.
 _IS_ID = re.compile(r"[0-9]{1,18}")
 
+# Breaks the first of the default rules.
+SAMPLE = (
+    """echo '{"timestamp":"2026-01-15T10:30:00Z","database_type":"postgresql","instance_id":"prod-db-01","""
+    """"metric_name":"cpu_usage_percent","value":85.5,"tags":{"environment":"production"}}' """
+    "| manage.py send_metrics - --topic gds.metrics.production"
+)
+
 may_view_alerts = permission_required("topics.view_alert")
 may_view_rules = permission_required("topics.view_alertrule")
 may_acknowledge = permission_required("topics.acknowledge_alert")
@@ -66,6 +73,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
             value for name, value in request.GET.items() if name not in {"state", "sort", "page"}
         )
         context["has_rules"] = AlertRule.objects.filter(enabled=True).exists()
+        context["sample"] = SAMPLE
     if request.htmx:  # type: ignore[attr-defined]  # set by django-htmx
         return render(request, "topics/alerts/_rows.html", context)
     context |= {
@@ -93,6 +101,7 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
     now = timezone.now()
     context = {
         "alert": found,
+        "tone": _tone(found),
         "unit": unit_of(found.metric_name),
         "live": _live_address(found) if found.is_open else "",
         "headline": headlines.about_alert(found, now=now),
@@ -163,7 +172,9 @@ def rules(request: HttpRequest) -> HttpResponse:
         page = Paginator(wanted.qs, PAGE_ROWS).get_page(request.GET.get("page"))
         context |= {
             "page": page,
-            "rules": [{"rule": rule, "unit": unit_of(rule.metric_name)} for rule in page],
+            "rules": [
+                {"rule": rule, "unit": unit_of(rule.metric_name), "scope": _scope(rule)} for rule in page
+            ],
             "is_narrowed": any(value for name, value in request.GET.items() if name not in {"sort", "page"}),
         }
     if request.htmx:  # type: ignore[attr-defined]
@@ -180,6 +191,18 @@ def rules(request: HttpRequest) -> HttpResponse:
         "sources": Source.choices,
     }
     return render(request, "topics/rules/list.html", context, status=status_of(request, wanted.problems))
+
+
+def _scope(rule: AlertRule) -> str:
+    """What the rule looks at."""
+    if rule.source in (Source.LAG, Source.PIPELINE):
+        return rule.instance or "every group"
+    if rule.source != Source.METRIC:
+        return "the cluster"
+    if not (rule.instance or rule.database_type or rule.environment):
+        return "every instance"
+    parts = (rule.instance or "any instance", rule.database_type, rule.environment)
+    return " · ".join(part for part in parts if part)
 
 
 def _headline() -> Headline:

@@ -125,6 +125,7 @@ def _row(state: TopicState, rates: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "rate_live": f"topic.rates:{name}:rate_in",
         "total_live": f"topic.rates:{name}:end_total",
         "passed": sum(1 for check in state.checks if check.passed),
+        "failed_told": "; ".join(f"{check.name}: {check.detail}" for check in state.failed_checks),
         "retention_s": None if lasts_for_ever(kept_ms) else kept_ms / 1000,
         "tone": {"missing": "bad", "drift": "warn"}.get(state.state, ""),
     }

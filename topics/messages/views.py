@@ -35,10 +35,13 @@ SPANS = (("5m", "5 m"), ("1h", "1 h"), ("24h", "24 h"))
 def messages(request: HttpRequest, name: str) -> HttpResponse:
     definition = get_object_or_404(TopicDefinition, name=name)
     form = MessagesForm(request.GET)
+    is_paged = bool(request.GET.get("after") or request.GET.get("before"))
     context: dict[str, Any] = {
         "definition": definition,
         "problems": form.problems,
         "spans": SPANS,
+        # The beginning that the page shows, not one that it was paged away from.
+        "since": "" if is_paged else request.GET.get("since", ""),
         "partitions": range(definition.partitions),
         "follows": "follow" in request.GET,
     }
