@@ -26,7 +26,7 @@ help:
 	@echo "make down    stop a console started with 'manage.py up --detach'"
 	@echo "make venv    the environment alone, in .venv"
 	@echo "make test    every test: unit, real Kafka, real Redis, real browser"
-	@echo "make check   format, lint, types, import contracts, migrations, deployment checks, audit"
+	@echo "make check   format, lint (Python, templates, scripts, styles), types, import contracts, migrations, deployment checks, audit"
 	@echo "make bench   the benchmarks"
 	@echo "make lock    compile requirements*.in to pinned, hashed requirements*.txt"
 
@@ -61,6 +61,8 @@ check: venv-dev
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+	.venv/bin/biome check static/js static/css
+	.venv/bin/djlint templates --lint --quiet
 	$(PRODUCTION) $(PY) manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
 	@$(PY) -m gdsconsole.devstack.audit requirements.txt requirements-java.txt

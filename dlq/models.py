@@ -373,6 +373,12 @@ class DeadLetterEvent(models.Model):
         return f"{self.dead_letter_id}: {self.action}"
 
     @property
+    def preposition(self) -> str:
+        """How `actor_label` is joined: what a topic sent comes from it, what people did is by them."""
+        seen = (DeadLetterAction.INDEXED, DeadLetterAction.FAILED_AGAIN)
+        return "from" if self.action in seen else "by"
+
+    @property
     def actor_label(self) -> str:
         """Who did it: a person, or the group that failed."""
         by_group = self.action in (DeadLetterAction.INDEXED, DeadLetterAction.FAILED_AGAIN)

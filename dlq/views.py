@@ -163,7 +163,7 @@ def _summary(request: HttpRequest) -> dict[str, Any]:
         "causes": rows,
         "more_causes": number - len(rows),
         "chosen_cause": request.GET.get("cause", ""),
-        "causes_query": query,
+        "causes_query": f"{query}&" if query else "",
     }
 
 

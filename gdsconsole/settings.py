@@ -73,6 +73,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "gdsconsole.assembly.shell.context.chrome",
             ],
+            "builtins": ["gdsconsole.templatetags.components"],
         },
     },
 ]

@@ -88,6 +88,7 @@ def _now(now: datetime) -> dict[str, Any]:
         "without_metrics": sum(1 for row in rows if row.state == "up" and not row.has_metrics),
         "tiles": cluster_tiles(shown, trends),
         "has_trouble": _has_trouble(shown),
+        "is_due": _has_trouble(shown),
     }
 
 

@@ -4,7 +4,14 @@ import { isTyping } from "./dom.js";
 
 let afterG = -Infinity;
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) return;
+  if (
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    isTyping(event.target) ||
+    document.querySelector("dialog[open]")
+  )
+    return;
   // g a goes to the alerts.
   if (event.key === "g") afterG = event.timeStamp;
   if (event.key !== "a" || event.timeStamp - afterG < 1200) return;

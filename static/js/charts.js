@@ -1,7 +1,8 @@
 // Time-series charts over uPlot: thresholds and events marked, gaps drawn as gaps, one crosshair for the
 // page, colours from the tokens. The data is the JSON inside the figure (docs/design.md).
-import { FORMATS, clock } from "./format.js";
+
 import { element, fieldOf, whenPresent } from "./dom.js";
+import { clock, FORMATS } from "./format.js";
 
 const charts = new Map();
 // The widest label of the time axis: HH:MM:SS.
@@ -36,7 +37,13 @@ function faded(css, share) {
 
 /** What of a chart is drawn besides its values. */
 const shape = ({ format, low, high, thresholds, series }) =>
-  JSON.stringify([format, low, high, thresholds, series.map(({ label, tone, area, live }) => [label, tone, area, live])]);
+  JSON.stringify([
+    format,
+    low,
+    high,
+    thresholds,
+    series.map(({ label, tone, area, live }) => [label, tone, area, live]),
+  ]);
 
 class Chart {
   constructor(figure) {
@@ -68,16 +75,32 @@ class Chart {
       list.append(element("li", {}, element("i", { class: `series-${one.tone ?? index + 1}` }), one.label, value));
     });
     for (const line of this.spec.thresholds ?? []) {
-      list.append(element("li", {}, element("i", { class: `series-${line.tone ?? "warn"}` }), `${line.label ?? "threshold"} `, element("b", {}, this.write(line.value))));
+      list.append(
+        element(
+          "li",
+          {},
+          element("i", { class: `series-${line.tone ?? "warn"}` }),
+          `${line.label ?? "threshold"} `,
+          element("b", {}, this.write(line.value)),
+        ),
+      );
     }
     this.figure.prepend(list);
   }
 
   draw() {
     this.plot?.destroy();
-    const axis = { stroke: token("--text-3"), grid: { stroke: token("--grid"), width: 1 }, ticks: { show: false }, font: `11px ${getComputedStyle(this.host).fontFamily}` };
+    const axis = {
+      stroke: token("--text-3"),
+      grid: { stroke: token("--grid"), width: 1 },
+      ticks: { show: false },
+      font: `11px ${getComputedStyle(this.host).fontFamily}`,
+    };
     const tones = this.spec.series.map((one, index) => colour(`series-${one.tone ?? index + 1}`));
-    const values = this.data.slice(1).flat().filter((value) => value !== null);
+    const values = this.data
+      .slice(1)
+      .flat()
+      .filter((value) => value !== null);
     this.none.hidden = values.length > 0;
     this.plot = new uPlot(
       {
@@ -87,10 +110,10 @@ class Chart {
         padding: [8, LABEL_PX / 2 + 2, 0, 0],
         legend: { show: false },
         cursor: { sync: { key: sync.key }, y: false, points: { size: 7 }, drag: { x: true, y: false } },
-        scales: { x: { time: true }, y: { range: (plot, low, high) => this.range(low, high) } },
+        scales: { x: { time: true }, y: { range: (_plot, low, high) => this.range(low, high) } },
         axes: [
           { ...axis, size: 28, values: (plot, splits) => splits.map((at) => this.tick(plot, at)) },
-          { ...axis, size: 56, values: (plot, splits) => splits.map((value) => this.write(value)) },
+          { ...axis, size: 56, values: (_plot, splits) => splits.map((value) => this.write(value)) },
         ],
         series: [
           {},
@@ -167,7 +190,13 @@ class Chart {
     this.tip.replaceChildren(
       element("time", {}, clock(at)),
       ...this.spec.series.map((one, index) =>
-        element("div", {}, element("i", { class: `series-${one.tone ?? index + 1}` }), one.label, element("b", {}, this.write(this.data[index + 1][idx]))),
+        element(
+          "div",
+          {},
+          element("i", { class: `series-${one.tone ?? index + 1}` }),
+          one.label,
+          element("b", {}, this.write(this.data[index + 1][idx])),
+        ),
       ),
       ...(this.spec.events ?? [])
         .filter((event) => Math.abs(plot.valToPos(event.at, "x") - left) < 6)
@@ -194,14 +223,14 @@ class Chart {
     // Nothing came for a while: a gap, not a line across it.
     if (gap && times.length && at - times.at(-1) > gap) {
       times.push(times.at(-1) + gap);
-      series.forEach((one) => one.push(null));
+      for (const one of series) one.push(null);
     }
     times.push(at);
-    series.forEach((one, index) => one.push(values[index] ?? null));
+    for (const [index, one] of series.entries()) one.push(values[index] ?? null);
     const oldest = at - (this.spec.window_s ?? 900);
     while (times.length && times[0] < oldest) {
       times.shift();
-      series.forEach((one) => one.shift());
+      for (const one of series) one.shift();
     }
     this.none.hidden = true;
     this.plot.setData(this.data);
@@ -213,7 +242,10 @@ class Chart {
     const before = shape(this.spec);
     this.read();
     if (shape(this.spec) === before) {
-      this.none.hidden = this.data.slice(1).flat().some((value) => value !== null);
+      this.none.hidden = this.data
+        .slice(1)
+        .flat()
+        .some((value) => value !== null);
       this.plot.setData(this.data);
       this.latest();
     } else {
@@ -224,7 +256,8 @@ class Chart {
 
   resize() {
     const { clientWidth: width, clientHeight: height } = this.host;
-    if (width && height && (width !== this.plot.width || height !== this.plot.height)) this.plot.setSize({ width, height });
+    if (width && height && (width !== this.plot.width || height !== this.plot.height))
+      this.plot.setSize({ width, height });
   }
 }
 
@@ -237,7 +270,11 @@ export function feed(type, key, data) {
       continue;
     }
     const fields = chart.spec.series.map((one) => fieldOf(one.live, `${type}:${key}:`));
-    if (fields.some(Boolean)) chart.append(data.at ?? Date.now() / 1000, fields.map((field) => (field ? data[field] : null)));
+    if (fields.some(Boolean))
+      chart.append(
+        data.at ?? Date.now() / 1000,
+        fields.map((field) => (field ? data[field] : null)),
+      );
   }
 }
 
@@ -254,7 +291,9 @@ if (sync) {
       chart.refresh();
     }
   });
-  const redraw = () => charts.forEach((chart) => chart.draw());
+  const redraw = () => {
+    for (const chart of charts.values()) chart.draw();
+  };
   document.addEventListener("gds:theme", redraw);
   document.addEventListener("gds:zone", redraw);
 }

@@ -5,8 +5,8 @@ import { toast } from "./toasts.js";
 function written(shown) {
   if (!shown) return "";
   const copy = shown.cloneNode(true);
-  for (const escape of copy.querySelectorAll(".hidden-char")) {
-    escape.textContent = String.fromCodePoint(Number.parseInt(escape.title.slice(2), 16));
+  for (const hidden of copy.querySelectorAll(".hidden-char")) {
+    hidden.textContent = String.fromCodePoint(Number.parseInt(hidden.title.slice(2), 16));
   }
   return copy.textContent;
 }
@@ -43,7 +43,10 @@ document.addEventListener("click", async (event) => {
   if (event.target instanceof HTMLDialogElement) {
     const box = event.target.getBoundingClientRect();
     const inside =
-      event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
+      event.clientX >= box.left &&
+      event.clientX <= box.right &&
+      event.clientY >= box.top &&
+      event.clientY <= box.bottom;
     if (!inside) event.target.close();
   }
 

@@ -36,4 +36,5 @@ export function fieldOf(address, prefix) {
 }
 
 export const isTyping = (target) =>
-  target instanceof Element && target.matches("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
+  target instanceof Element &&
+  target.matches("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");

@@ -22,7 +22,14 @@ function shape(name, css, attributes) {
 function placeOf(element, frame) {
   const box = element.getBoundingClientRect();
   const [left, top] = [box.left - frame.left, box.top - frame.top];
-  return { left, top, right: left + box.width, bottom: top + box.height, middle: top + box.height / 2, centre: left + box.width / 2 };
+  return {
+    left,
+    top,
+    right: left + box.width,
+    bottom: top + box.height,
+    middle: top + box.height / 2,
+    centre: left + box.width / 2,
+  };
 }
 
 const round = (number) => Number(number.toFixed(1));
@@ -97,12 +104,15 @@ function draw(flow) {
 
 /** Change the lines in place: a dot that is on its way goes on from where it is. */
 function keep(lines, made) {
-  const same = lines.children.length === made.length && made.every((one, at) => one.getAttribute("class") === lines.children[at].getAttribute("class"));
+  const same =
+    lines.children.length === made.length &&
+    made.every((one, at) => one.getAttribute("class") === lines.children[at].getAttribute("class"));
   if (!same) return lines.replaceChildren(...made);
   made.forEach((one, at) => {
     const old = lines.children[at];
     if (old.getAttribute("d") !== one.getAttribute("d")) old.setAttribute("d", one.getAttribute("d"));
-    if (old.style.cssText !== one.style.cssText) old.style.setProperty("--flow-s", one.style.getPropertyValue("--flow-s"));
+    if (old.style.cssText !== one.style.cssText)
+      old.style.setProperty("--flow-s", one.style.getPropertyValue("--flow-s"));
   });
 }
 

@@ -61,7 +61,11 @@ export function duration(seconds) {
   if (seconds < 0.9995) return `${(seconds * 1000).toFixed(0)} ms`;
   if (seconds < 9.95) return `${digits(seconds)} s`;
   const whole = Math.floor(seconds) + (seconds % 1 >= 0.5 ? 1 : 0);
-  for (const [large, small, size, step] of [["d", "h", 86400, 3600], ["h", "m", 3600, 60], ["m", "s", 60, 1]]) {
+  for (const [large, small, size, step] of [
+    ["d", "h", 86400, 3600],
+    ["h", "m", 3600, 60],
+    ["m", "s", 60, 1],
+  ]) {
     if (whole >= size) {
       const count = times(whole, size);
       const rest = times(whole % size, step);
@@ -76,7 +80,12 @@ export function age(seconds) {
   if (!known(seconds)) return UNKNOWN;
   const size = Math.abs(seconds);
   if (size < 1.5) return "now";
-  for (const [unit, length] of [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]]) {
+  for (const [unit, length] of [
+    ["d", 86400],
+    ["h", 3600],
+    ["m", 60],
+    ["s", 1],
+  ]) {
     if (size >= length) {
       const text = `${exact(times(size, length))} ${unit}`;
       return seconds > 0 ? `${text} ago` : `in ${text}`;

@@ -8,7 +8,8 @@ export const STALE_AFTER_S = 12;
 // Without a network one missed word is enough; but a console on this machine answers without one.
 export const STALE_OFFLINE_AFTER_S = 6;
 const OFF = "disabled-while-stale";
-const ACTIONS = "main form[method=post] button, main [data-dialog], dialog:not(.palette) form[method=post] button[type=submit]";
+const ACTIONS =
+  "main form[method=post] button, main [data-dialog], dialog:not(.palette) form[method=post] button[type=submit]";
 
 /** What confirmed the page last, in seconds of one clock. Pure: `now` is always given. */
 export class Freshness {
@@ -38,7 +39,8 @@ export class Freshness {
 
   /** The tab was hidden, where nothing is read: what it missed is asked for now. */
   seen(now) {
-    if (this.#failingSince === null) this.#confirmedAt = this.#readAt = Math.max(this.#confirmedAt, now - STALE_AFTER_S + 3);
+    if (this.#failingSince === null)
+      this.#confirmedAt = this.#readAt = Math.max(this.#confirmedAt, now - STALE_AFTER_S + 3);
   }
 
   get isFailing() {
@@ -49,9 +51,12 @@ export class Freshness {
   judge(now, isOnline) {
     const silent_s = now - this.#confirmedAt;
     const since = this.#confirmedAt;
-    if (!isOnline && silent_s >= STALE_OFFLINE_AFTER_S) return { since, reason: "This device has no network.", isSilent: true };
-    if (silent_s >= STALE_AFTER_S) return { since, reason: this.#failure || "The console does not answer.", isSilent: true };
-    if (this.#failingSince !== null && now - this.#failingSince >= STALE_AFTER_S) return { since: this.#readAt, reason: this.#failure, isSilent: false };
+    if (!isOnline && silent_s >= STALE_OFFLINE_AFTER_S)
+      return { since, reason: "This device has no network.", isSilent: true };
+    if (silent_s >= STALE_AFTER_S)
+      return { since, reason: this.#failure || "The console does not answer.", isSilent: true };
+    if (this.#failingSince !== null && now - this.#failingSince >= STALE_AFTER_S)
+      return { since: this.#readAt, reason: this.#failure, isSilent: false };
     return null;
   }
 }
@@ -69,7 +74,8 @@ export function show(stale) {
     time.dateTime = at.toISOString();
     time.textContent = clock(at, { day: false });
     banner.querySelector("[data-stale-reason]").textContent = stale.reason;
-    for (const button of document.querySelectorAll(ACTIONS)) switchOff(button, `Off while the page is not updated. ${stale.reason}`);
+    for (const button of document.querySelectorAll(ACTIONS))
+      switchOff(button, `Off while the page is not updated. ${stale.reason}`);
   } else if (was) {
     document.querySelectorAll(`[data-${OFF}]`).forEach(switchOn);
   }

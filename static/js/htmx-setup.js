@@ -15,7 +15,10 @@ const isBackground = (ctx) => /^(live:|every$)/.test(ctx?.sourceEvent?.type ?? "
 let asking = 0;
 function tellOutage({ response, request }) {
   clearTimeout(asking);
-  asking = setTimeout(() => htmx.trigger(document.body, "live:sync"), Number(response.headers.get("Retry-After") ?? 5) * 1000);
+  asking = setTimeout(
+    () => htmx.trigger(document.body, "live:sync"),
+    Number(response.headers.get("Retry-After") ?? 5) * 1000,
+  );
   const sent = !/^(GET|HEAD)$/i.test(request.method);
   toast({
     tone: "bad",
@@ -29,12 +32,14 @@ document.addEventListener("htmx:response:error", (event) => {
   const { ctx } = event.detail;
   if (ctx.response.headers.get("X-Outage")) return tellOutage(ctx);
   if (ctx.response.status === 403 && isBackground(ctx)) return location.reload();
-  if (!isBackground(ctx)) toast({ tone: "bad", title: "That did not work", text: `The console answered ${ctx.response.status}.` });
+  if (!isBackground(ctx))
+    toast({ tone: "bad", title: "That did not work", text: `The console answered ${ctx.response.status}.` });
 });
 
 document.addEventListener("htmx:error", (event) => {
   const { ctx } = event.detail;
-  if (ctx && !isBackground(ctx)) toast({ tone: "bad", title: "The console does not answer", text: "Nothing was changed." });
+  if (ctx && !isBackground(ctx))
+    toast({ tone: "bad", title: "The console does not answer", text: "Nothing was changed." });
 });
 
 // A page that a login form replaced: the session is over.

@@ -4,10 +4,10 @@
 // "live:sync", and while the socket is down the same happens every few seconds.
 import { feed } from "./charts.js";
 import { fieldOf } from "./dom.js";
-import { FORMATS, age, exact } from "./format.js";
+import { age, exact, FORMATS } from "./format.js";
 import { Freshness, show as showStale } from "./freshness.js";
-import { append } from "./sparks.js";
 import { LiveSocket } from "./socket.js";
+import { append } from "./sparks.js";
 import { toast } from "./toasts.js";
 
 const POLL_S = 5;
@@ -55,12 +55,13 @@ function tick() {
   const text = old === null ? "" : old < 1.5 ? "now" : age(old);
   const place = chip.querySelector(".connection-age");
   if (place.textContent !== text) place.textContent = text;
-  chip.title = {
-    live: "Values change as they arrive",
-    polling: `Live updates are off: the page reads itself again every ${POLL_S} s`,
-    offline: "The console does not answer: what you see is old",
-    connecting: "Connecting",
-  }[state] + (text ? `. Newest data: ${text}` : "");
+  chip.title =
+    {
+      live: "Values change as they arrive",
+      polling: `Live updates are off: the page reads itself again every ${POLL_S} s`,
+      offline: "The console does not answer: what you see is old",
+      connecting: "Connecting",
+    }[state] + (text ? `. Newest data: ${text}` : "");
 }
 
 function sync() {
@@ -139,7 +140,8 @@ if (path && chip) {
   socket.addEventListener("frame", (event) => receive(event.detail));
   socket.addEventListener("closed", (event) => {
     connected = false;
-    if (event.detail.reason === "login") return location.assign(`${document.body.dataset.loginUrl}?next=${encodeURIComponent(location.pathname + location.search)}`);
+    if (event.detail.reason === "login")
+      return location.assign(`/login/?next=${encodeURIComponent(location.pathname + location.search)}`);
     become(navigator.onLine ? "polling" : "offline");
   });
   // What a re-read tells: the console answers, or it does not.

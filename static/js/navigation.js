@@ -20,7 +20,14 @@ if (frame && toggle) {
 let afterG = -Infinity;
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && frame?.classList.contains("nav-open")) return open(false);
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) return;
+  if (
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    isTyping(event.target) ||
+    document.querySelector("dialog[open]")
+  )
+    return;
   if (event.key === "?") return document.getElementById("keys")?.showModal();
   if (event.key === "/") {
     const search = document.querySelector("main [data-search]");

@@ -66,7 +66,8 @@ function show() {
   list.replaceChildren(...shown.map(option));
   const note = { asking: "Searching…", failed: "The console does not answer: only pages are found" }[found.state];
   if (query && note) list.append(element("li", { class: "palette-item quiet", role: "status" }, note));
-  else if (!shown.length) list.append(element("li", { class: "palette-item quiet", role: "status" }, "Nothing of that name"));
+  else if (!shown.length)
+    list.append(element("li", { class: "palette-item quiet", role: "status" }, "Nothing of that name"));
   input.setAttribute("aria-activedescendant", shown.length ? `palette-${chosen}` : "");
 }
 

@@ -19,7 +19,8 @@ function runs(values) {
   const found = [[]];
   values.forEach((value, index) => {
     if (value === null) found.push([]);
-    else found.at(-1).push([(index * step).toFixed(2), (HEIGHT - 2 - ((value - low) / span) * (HEIGHT - 6)).toFixed(2)]);
+    else
+      found.at(-1).push([(index * step).toFixed(2), (HEIGHT - 2 - ((value - low) / span) * (HEIGHT - 6)).toFixed(2)]);
   });
   return found.filter((run) => run.length > 1);
 }

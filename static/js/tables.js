@@ -14,7 +14,14 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && event.target.matches?.("tr[data-href]") && (event.ctrlKey || event.metaKey)) {
     return window.open(event.target.dataset.href, "_blank", "noopener");
   }
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) return;
+  if (
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    isTyping(event.target) ||
+    document.querySelector("dialog[open]")
+  )
+    return;
   const row = event.target.closest?.("tr[data-href]");
   if (event.key === "Enter" && row === event.target) return location.assign(row.dataset.href);
   const step = { j: 1, k: -1 }[event.key];

@@ -1,6 +1,7 @@
 // <time data-ago> ticks, <time data-clock> follows the zone switch; the other form is on hover.
-import { age, clock } from "./format.js";
+
 import { whenPresent } from "./dom.js";
+import { age, clock } from "./format.js";
 
 function show(time) {
   const at = new Date(time.dateTime);

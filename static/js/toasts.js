@@ -7,7 +7,11 @@ const list = document.getElementById("toasts");
 
 /** Show a toast; one with the same `key` is replaced. Returns nothing. */
 export function toast({ tone = "info", title, text = "", href = null, action = "Open", key = "", stay_s = 6 }) {
-  const close = element("button", { class: "button button-quiet button-icon button-small", type: "button", "aria-label": "Dismiss" }, icon("x", "icon-sm"));
+  const close = element(
+    "button",
+    { class: "button button-quiet button-icon button-small", type: "button", "aria-label": "Dismiss" },
+    icon("x", "icon-sm"),
+  );
   const item = element(
     "li",
     { class: `toast tone-${tone}`, "data-key": key || null },
@@ -24,7 +28,9 @@ export function toast({ tone = "info", title, text = "", href = null, action = "
 
 function arm(item, close, stay_s) {
   let timer;
-  const start = () => (timer = setTimeout(() => item.remove(), stay_s * 1000));
+  const start = () => {
+    timer = setTimeout(() => item.remove(), stay_s * 1000);
+  };
   // Someone reads it or is about to click: it waits.
   for (const name of ["pointerenter", "focusin"]) item.addEventListener(name, () => clearTimeout(timer));
   for (const name of ["pointerleave", "focusout"]) item.addEventListener(name, start);

@@ -126,7 +126,7 @@ def test_all_of_a_rule_are_taken_at_once(operator: Any) -> None:
         make_alert(cpu, f"db-{number}")
     other = make_alert(make_alert_rule(name="Disk full", metric_name="disk_used_percent"))
     open_live(operator, "/alerts/")
-    operator.get_by_role("button", name="Acknowledge all 4 of this rule").click()
+    operator.get_by_role("button", name="Acknowledge all 4 of it").click()
     operator.wait_for_selector(".toast:has-text('4 alerts acknowledged')")
     operator.wait_for_selector("#alerts-head :text('1 is not acknowledged')")
     assert list(Alert.objects.filter(acknowledged_at=None)) == [other]

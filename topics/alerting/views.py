@@ -107,6 +107,7 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
         "headline": headlines.about_alert(found, now=now),
         "events": found.events.select_related("actor").order_by("-pk"),
         "nearby": _nearby(found),
+        "earlier_href": links.alerts(state="all", rule=found.rule_id, q=found.subject),
         "explained": _explained_by(found),
         "rule_edited_since": found.rule.updated_at > found.created_at,
         "earlier": Alert.objects.filter(rule=found.rule, fingerprint=found.fingerprint)
@@ -268,9 +269,18 @@ def _row(alert: Alert, state: str) -> dict[str, Any]:
         "unit": unit_of(alert.metric_name),
         "live": _live_address(alert) if alert.is_open else "",
         "tone": _tone(alert),
+        "about": _about(alert),
         "badge": alert.severity if alert.state == AlertState.FIRING else alert.state,
         "since": alert.resolved_at if state == AlertState.RESOLVED else alert.started_at,
     }
+
+
+def _about(alert: Alert) -> str:
+    """What stands below the resource: what kind it is, and whose."""
+    if not alert.labels.get("database_type"):
+        return str(alert.rule.get_source_display())
+    parts = (alert.labels["database_type"], alert.environment, alert.labels.get("tenant_id"))
+    return " · ".join(part for part in parts if part)
 
 
 def _tone(alert: Alert) -> str:

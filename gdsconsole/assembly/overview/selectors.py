@@ -71,6 +71,11 @@ class AlertRow:
     now: float
     live: str
 
+    @property
+    def acknowledged_by(self) -> str:
+        who = self.alert.acknowledged_by
+        return who.get_username() if who else "a deleted user"
+
 
 @dataclass(frozen=True, slots=True)
 class FiringAlerts:

@@ -69,7 +69,7 @@ class TestList:
         page = text_of(response)
         assert "6 alerts firing, 2 critical. None is acknowledged, the worst is Disk full on disk-old" in page
         assert 'CPU high</span><span class="quiet">3 firing, oldest' in page
-        assert "Acknowledge all 3 of this rule" in page
+        assert "Acknowledge all 3 of it" in page
         assert "Acknowledge all 7 shown" in page
 
     @pytest.mark.parametrize(
