@@ -174,6 +174,7 @@ def test_no_label_becomes_markup(operator: Any) -> None:
             operator.locator("main :is(script:not([type='application/json']), iframe, img)").count() == 0
         ), path
     # What comes over the socket goes through scripts: toasts and values.
+    operator.wait_for_selector("body[data-connection=live]")
     announce(alert)
     operator.wait_for_selector(".toast")
     assert operator.locator(".toast :is(script, iframe, img)").count() == 0
