@@ -10,7 +10,13 @@ WIDTH = 120
 # Those that Django or its handlers ask for by name.
 BY_NAME = {
     "registration/login.html",
-   "400.html", "403.html", "404.html", "500.html", "503.html", "admin/base_site.html"}
+    "400.html",
+    "403.html",
+    "404.html",
+    "500.html",
+    "503.html",
+    "admin/base_site.html",
+}
 
 
 def test_no_line_is_longer_than_its_reader_can_see() -> None:

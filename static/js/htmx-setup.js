@@ -44,7 +44,10 @@ document.addEventListener("htmx:error", (event) => {
 
 // A page that a login form replaced: the session is over.
 document.addEventListener("htmx:before:swap", (event) => {
-  if (event.detail.ctx.response?.raw?.redirected && new URL(event.detail.ctx.response.raw.url).pathname === document.body.dataset.loginUrl) {
+  if (
+    event.detail.ctx.response?.raw?.redirected &&
+    new URL(event.detail.ctx.response.raw.url).pathname === document.body.dataset.loginUrl
+  ) {
     event.preventDefault();
     location.reload();
   }

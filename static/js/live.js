@@ -141,7 +141,9 @@ if (path && chip) {
   socket.addEventListener("closed", (event) => {
     connected = false;
     if (event.detail.reason === "login")
-      return location.assign(`/login/?next=${encodeURIComponent(location.pathname + location.search)}`);
+      return location.assign(
+        `${document.body.dataset.loginUrl}?next=${encodeURIComponent(location.pathname + location.search)}`,
+      );
     become(navigator.onLine ? "polling" : "offline");
   });
   // What a re-read tells: the console answers, or it does not.
