@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
-from django.urls import reverse
+from gdsconsole.web import links
 
 
 class Replicated(Protocol):
@@ -49,7 +49,7 @@ def short_rows(partitions: Iterable[Replicated], *, declared: Collection[str]) -
         rows.append(
             ShortRow(
                 topic=first.topic,
-                topic_href=reverse("topics:topic", args=[first.topic]) if first.topic in declared else "",
+                topic_href=links.topic(first.topic) if first.topic in declared else "",
                 count=len(members),
                 partitions=ranges([part.partition for part in members]),
                 missing=", ".join(map(str, _missing(first))),

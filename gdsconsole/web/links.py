@@ -19,6 +19,10 @@ def topics(**query: object) -> str:
     return _to("topics:topics", query)
 
 
+def topic(name: str) -> str:
+    return reverse("topics:topic", args=[name])
+
+
 def pipelines(name: str = "") -> str:
     """The page of the pipelines, at one of them."""
     return reverse("pipelines:list") + (f"#pipeline-{name}" if name else "")

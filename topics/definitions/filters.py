@@ -1,4 +1,4 @@
-"""Which topics the list shows, and in which order; all of it lives in the address. Pure."""
+"""Which topics the list shows, and in which order; all of it lives in the address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django import forms
 
 from gdsconsole.kafka.cluster.topic_properties import lasts_for_ever
 from gdsconsole.web.filters import problems_with_values
-from topics.definitions.services import TopicState
+from topics.definitions.state import TopicState
 
 ALL, FAILING = "all", "checks"
 # The word in the address, and on the page, for each state.

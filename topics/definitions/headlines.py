@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gdsconsole.kafka.cluster.metadata import Partition
 from gdsconsole.text.formats import plural
 from gdsconsole.text.headline import Headline
-from topics.definitions.services import TopicState
+from topics.definitions.state import TopicState
 
 
 def about_topics(states: Sequence[TopicState], *, is_known: bool) -> Headline:

@@ -23,7 +23,7 @@ from topics.definitions import headlines, services
 from topics.definitions.cluster_cache import cluster_now
 from topics.definitions.filters import ALL, STATES, WORST, ListedTopic, TopicFilter, is_in
 from topics.definitions.plan import DriftKind
-from topics.definitions.services import TopicState
+from topics.definitions.state import TopicState
 from topics.models import TopicDefinition
 from topics.units import property_in_words
 

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.urls import reverse
-
 from gdsconsole.assembly.overview.model import BAD, WARN, Lag, PipelineReading, Readings, Topic
 from gdsconsole.assembly.overview.problems import group_tone, many, of_pipelines
 from gdsconsole.text import formats
@@ -104,7 +102,7 @@ def _topic(topic: Topic, source: str, mark: str, absent: Sequence[str]) -> Node:
         key=f"topic-{topic.name}",
         title=topic.name,
         mark=mark,
-        href=reverse("topics:topic", args=[topic.name]),
+        href=links.topic(topic.name),
         note=note,
         tone=BAD if topic.name in absent else "",
         sources=[source],

@@ -12,7 +12,7 @@ from gdsconsole.text.headline import Headline
 from topics.definitions.checklist import Check
 from topics.definitions.headlines import about_topics
 from topics.definitions.plan import Drift, DriftKind
-from topics.definitions.services import TopicState
+from topics.definitions.state import TopicState
 from topics.models import TopicDefinition
 
 DRIFT = Drift("gds.a.production", "retention.ms", "1", "1", "2", DriftKind.CHANGED_ON_CLUSTER)

@@ -2,7 +2,6 @@ from topics.definitions.services.comparison import compare_topics
 from topics.definitions.services.topics import (
     FIELD_OF_ADJUSTMENT,
     Applied,
-    TopicState,
     WrongDefinitions,
     apply_topics,
     define_topic,
@@ -22,7 +21,6 @@ from topics.definitions.services.topics import (
 __all__ = [
     "FIELD_OF_ADJUSTMENT",
     "Applied",
-    "TopicState",
     "WrongDefinitions",
     "apply_topics",
     "compare_topics",

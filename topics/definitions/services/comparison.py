@@ -10,7 +10,8 @@ from django.conf import settings
 from gdsconsole.live.publish import publish
 from topics import naming
 from topics.alerting.outbox import alert_topics, topic_for
-from topics.definitions.services.topics import TopicState, read_cluster, topic_states
+from topics.definitions.services.topics import read_cluster, topic_states
+from topics.definitions.state import TopicState
 from topics.models import TopicDefinition
 
 # A page names a few topics; of the others it tells how many there are.

@@ -21,10 +21,9 @@ from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.pipelines.connection import kafka_settings
 from topics import naming
 from topics.audited_fields import edited
-from topics.definitions.checklist import Check, check_topic
+from topics.definitions.checklist import check_topic
 from topics.definitions.plan import (
     MIN_ISR,
-    Adjustment,
     Drift,
     Kind,
     Layout,
@@ -34,6 +33,7 @@ from topics.definitions.plan import (
     make_plan,
     three_way,
 )
+from topics.definitions.state import TopicState
 from topics.models import TopicDefinition
 
 # What can be declared, exported and imported, in the order it is written.
@@ -69,32 +69,6 @@ class Applied:
 
     change: PlanStep
     error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class TopicState:
-    """One definition beside the cluster's topic. `live` is None where there is none, or nobody knows."""
-
-    definition: TopicDefinition
-    is_known: bool  # whether the cluster answered, and described it if it is there
-    live: LiveTopic | None
-    adjustments: tuple[Adjustment, ...]
-    drifts: tuple[Drift, ...]
-    checks: tuple[Check, ...]
-    unread: str = ""  # why the cluster did not describe it, though it is there
-
-    @property
-    def failed_checks(self) -> list[Check]:
-        return [check for check in self.checks if check.passed is False]
-
-    @property
-    def state(self) -> str:
-        """One word: unknown, missing, drift or in sync."""
-        if not self.is_known:
-            return "unknown"
-        if self.live is None:
-            return "missing" if self.definition.enabled else "disabled"
-        return "drift" if self.drifts else "in sync"
 
 
 def define_topic(*, actor: str, now: datetime, **fields: Any) -> tuple[TopicDefinition, str]:
