@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from dlq.models import DeadLetter, DeadLetterEvent, ReplayItem, ReplayRun
+from gdsconsole.web.read_only_admin import ReadOnly
 
 if TYPE_CHECKING:
     LetterAdminBase = admin.ModelAdmin[DeadLetter]
@@ -17,19 +18,6 @@ if TYPE_CHECKING:
 else:
     LetterAdminBase = RunAdminBase = admin.ModelAdmin
     EventInlineBase = ItemInlineBase = admin.TabularInline
-
-
-class ReadOnly:
-    """Rows that only pipelines and services write."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class EventInline(ReadOnly, EventInlineBase):
@@ -60,7 +48,6 @@ class DeadLetterAdmin(ReadOnly, LetterAdminBase):
     # The message is shown, as text, by the console's own page; here it would be megabytes of digits.
     exclude = ["key", "value", "headers"]
     inlines = [EventInline]
-    show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("key", "value", "headers")

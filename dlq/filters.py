@@ -8,7 +8,7 @@ import django_filters
 from django.db.models import Q, QuerySet
 
 from dlq.models import OPEN_STATES, DeadLetter, DeadLetterState
-from gdsconsole.web.filters import problems_of
+from gdsconsole.web.filters import Problems
 from gdsconsole.web.moments import MomentFilter
 
 OPEN = "open"
@@ -30,7 +30,7 @@ SORTS = {
 }
 
 
-class DeadLetterFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped library
+class DeadLetterFilter(Problems, django_filters.FilterSet):  # type: ignore[misc]  # untyped library
     """Without a `state`, letters of every state pass; the page asks for `open` by default."""
 
     state = django_filters.ChoiceFilter(choices=STATE_CHOICES, method="by_state")
@@ -66,11 +66,6 @@ class DeadLetterFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyp
         letters: QuerySet[DeadLetter] = super().filter_queryset(queryset)
         order = [str(term) for term in letters.query.order_by] or ["-last_failed_at"]
         return letters.order_by(*order, "-pk")
-
-    @property
-    def problems(self) -> list[str]:
-        """What is wrong with the request, naming the filter."""
-        return problems_of(self.data, self.form.errors)
 
 
 def filter_names() -> list[str]:

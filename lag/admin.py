@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from gdsconsole.web.read_only_admin import ReadOnly
 from lag.models import BrokerSample, GroupSample
 
 if TYPE_CHECKING:
@@ -16,25 +17,9 @@ else:
     GroupAdminBase = BrokerAdminBase = admin.ModelAdmin
 
 
-class ReadOnly:
-    """Rows that only the samplers write."""
-
-    # Counting them all would take longer than showing the newest.
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(GroupSample)
 class GroupSampleAdmin(ReadOnly, GroupAdminBase):
+    list_per_page = 50
     list_display = [
         "group",
         "sampled_at",
@@ -57,6 +42,7 @@ class GroupSampleAdmin(ReadOnly, GroupAdminBase):
 
 @admin.register(BrokerSample)
 class BrokerSampleAdmin(ReadOnly, BrokerAdminBase):
+    list_per_page = 50
     list_display = [
         "sampled_at",
         "live",

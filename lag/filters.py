@@ -7,7 +7,7 @@ from typing import Any
 import django_filters
 from django.db.models import Case, F, IntegerField, QuerySet, Value, When
 
-from gdsconsole.web.filters import problems_of
+from gdsconsole.web.filters import Problems
 from lag.headlines import BEHIND
 from lag.models import GroupSample, Status
 
@@ -37,7 +37,7 @@ def ranked(groups: QuerySet[GroupSample]) -> QuerySet[GroupSample]:
     return groups.annotate(rank=Case(*cases, default=Value(0), output_field=IntegerField()))
 
 
-class GroupFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped library
+class GroupFilter(Problems, django_filters.FilterSet):  # type: ignore[misc]  # untyped library
     """The worst first, unless `sort` says otherwise; what is unknown comes last in every other order."""
 
     status = django_filters.ChoiceFilter(choices=STATUS_CHOICES, method="by_status")
@@ -61,8 +61,3 @@ class GroupFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped li
             for term in asked
         ]
         return groups.order_by(*order, F("total_lag").desc(nulls_last=True), "group")
-
-    @property
-    def problems(self) -> list[str]:
-        """What is wrong with the address, naming the filter."""
-        return problems_of(self.data, self.form.errors)

@@ -10,6 +10,7 @@ from django.db.models import Count, Max, Q
 from django.http import HttpRequest
 from django.utils import timezone
 
+from gdsconsole.web.read_only_admin import ReadOnly
 from topics.alerting import services as alerting
 from topics.definitions import services as definitions
 from topics.models import OPEN_STATES, Alert, AlertEvent, AlertRule, TopicDefinition
@@ -142,19 +143,6 @@ class AlertRuleAdmin(RuleAdmin):
     @admin.display(description="last fired", ordering="fired_last")
     def last_fired(self, rule: Any) -> Any:
         return rule.fired_last
-
-
-class ReadOnly:
-    """Mixin for rows the pipelines write: no adding, changing or deleting by hand."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class AlertEventInline(ReadOnly, EventInline):

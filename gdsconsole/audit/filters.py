@@ -9,7 +9,7 @@ import django_filters
 from django.db.models import Q, QuerySet
 
 from gdsconsole.audit.models import ACCESS, AuditEntry, Outcome
-from gdsconsole.web.filters import problems_of
+from gdsconsole.web.filters import Problems
 from gdsconsole.web.moments import MomentFilter
 
 # What is acted upon: the first part of an action, its name on pages and its icon.
@@ -24,7 +24,7 @@ AREAS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class AuditFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped library
+class AuditFilter(Problems, django_filters.FilterSet):  # type: ignore[misc]  # untyped library
     actor = django_filters.CharFilter()
     action = django_filters.CharFilter(method="by_action")
     target = django_filters.CharFilter()
@@ -47,11 +47,6 @@ class AuditFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped li
         return entries.filter(
             Q(sentence__icontains=value) | Q(actor__icontains=value) | Q(reason__icontains=value)
         )
-
-    @property
-    def problems(self) -> list[str]:
-        """What is wrong with the request, naming the filter."""
-        return problems_of(self.data, self.form.errors)
 
 
 def filtered(data: Mapping[str, Any], entries: QuerySet[AuditEntry]) -> AuditFilter:

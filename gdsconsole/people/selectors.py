@@ -19,7 +19,7 @@ from gdsconsole.people.lifetime import is_over
 from gdsconsole.people.models import Attempts, Session
 from gdsconsole.people.powers import NO_PASSWORD, Powers, powers_of_roles
 from gdsconsole.people.sessions import digest_of, limits
-from gdsconsole.web.filters import problems_with_values
+from gdsconsole.web.filters import Problems
 
 ACTIVE, DEACTIVATED, INVITED, LOCKED = "active", "deactivated", "invited", "locked"
 STATES = [
@@ -50,7 +50,7 @@ class SessionRow:
     is_current: bool
 
 
-class PeopleFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped library
+class PeopleFilter(Problems, django_filters.FilterSet):  # type: ignore[misc]  # untyped library
     state = django_filters.ChoiceFilter(choices=STATES, method="by_state")
     role = django_filters.CharFilter(method="by_role")
     q = django_filters.CharFilter(method="by_text")
@@ -59,11 +59,6 @@ class PeopleFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped l
     class Meta:
         model = User
         fields: list[str] = []
-
-    @property
-    def problems(self) -> list[str]:
-        """What is wrong with the address, naming the filter and what it was given."""
-        return problems_with_values(self.data, self.form.errors)
 
     def by_state(self, people: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         wanted = {

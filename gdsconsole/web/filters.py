@@ -21,9 +21,15 @@ def problems_of(data: Mapping[str, Any], errors: Mapping[str, Sequence[Any]]) ->
     return told
 
 
-def problems_with_values(data: Mapping[str, Any], errors: Mapping[str, Sequence[Any]]) -> list[str]:
-    """A line for each, always with what the filter was given, as it was given. Pure."""
-    return [f"{name} {data.get(name, '')!r}: {error}" for name, found in errors.items() for error in found]
+class Problems:
+    """Mixin of a filter set or a form: what is wrong with the address that it was given."""
+
+    data: Mapping[str, Any]
+
+    @property
+    def problems(self) -> list[str]:
+        form: Any = getattr(self, "form", self)
+        return problems_of(self.data, form.errors)
 
 
 def status_of(request: HttpRequest, problems: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import django_filters
 from django.db.models import Q, QuerySet
 
-from gdsconsole.web.filters import problems_with_values
+from gdsconsole.web.filters import Problems
 from topics.models import OPEN_STATES, Alert, AlertRule, AlertState, Severity, Source
 
 OPEN, ANY = "open", "all"
@@ -20,14 +20,7 @@ ALERT_STATES = [
 ]
 
 
-class _Filter(django_filters.FilterSet):  # type: ignore[misc]  # untyped library
-    @property
-    def problems(self) -> list[str]:
-        """What is wrong with the address, naming the filter and what it was given."""
-        return problems_with_values(self.data, self.form.errors)
-
-
-class AlertFilter(_Filter):
+class AlertFilter(Problems, django_filters.FilterSet):  # type: ignore[misc]  # untyped library
     """Without a `state` the open ones. Sorted by what needs a person first, unless `sort` says otherwise."""
 
     state = django_filters.ChoiceFilter(choices=ALERT_STATES, method="by_state")
@@ -76,7 +69,7 @@ class AlertFilter(_Filter):
         return alerts.worst_first()  # type: ignore[no-any-return]
 
 
-class RuleFilter(_Filter):
+class RuleFilter(Problems, django_filters.FilterSet):  # type: ignore[misc]  # untyped library
     severity = django_filters.ChoiceFilter(choices=Severity.choices)
     source = django_filters.ChoiceFilter(choices=Source.choices)
     enabled = django_filters.BooleanFilter()

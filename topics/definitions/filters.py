@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 
 from gdsconsole.kafka.cluster.topic_properties import lasts_for_ever
-from gdsconsole.web.filters import problems_with_values
+from gdsconsole.web.filters import Problems
 from topics.definitions.state import TopicState
 
 ALL, FAILING = "all", "checks"
@@ -48,7 +48,7 @@ _SORTS: Mapping[str, _Key] = {
 }
 
 
-class TopicFilter(forms.Form):
+class TopicFilter(Problems, forms.Form):
     """`q` is a part of the name, `state` one of `STATES`, `sort` one of the columns, with "-" downwards."""
 
     q = forms.CharField(required=False, max_length=249)
@@ -56,11 +56,6 @@ class TopicFilter(forms.Form):
     sort = forms.ChoiceField(
         choices=[(f"{sign}{name}", name) for name in _SORTS for sign in ("", "-")], required=False
     )
-
-    @property
-    def problems(self) -> list[str]:
-        """What is wrong with the address, naming the filter and what it was given."""
-        return problems_with_values(self.data, self.errors)
 
     def shown(self, topics: Sequence[ListedTopic]) -> list[ListedTopic]:
         """Those that pass, in the order asked for; the worst first where none is."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from gdsconsole.web.filters import problems_with_values
+from gdsconsole.web.filters import Problems
 from gdsconsole.web.moments import MomentField
 
 LARGEST_OFFSET = 2**63 - 1
@@ -34,7 +34,7 @@ def positions_text(positions: dict[int, int]) -> str:
     return ",".join(f"{partition}:{offset}" for partition, offset in sorted(positions.items()))
 
 
-class MessagesForm(forms.Form):
+class MessagesForm(Problems, forms.Form):
     """Where in a topic to look, and for what. Without anything, at its newest records."""
 
     partition = forms.IntegerField(min_value=0, required=False)
@@ -51,8 +51,3 @@ class MessagesForm(forms.Form):
         if cleaned.get("before") and cleaned.get("after"):
             self.add_error("after", "a page goes on from one place: either before or after")
         return cleaned
-
-    @property
-    def problems(self) -> list[str]:
-        """What is wrong with the address, naming the field and what it was given."""
-        return problems_with_values(self.data, self.errors)
