@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ from gdsconsole import env
 from gdsconsole.devstack import jars, java, ports
 from gdsconsole.devstack.kafka_cluster import BrokerPorts, ClusterLayout, KafkaCluster
 from gdsconsole.devstack.redis_server import RedisServer
+from gdsconsole.kafka.producing.room import produce_with_room
 
 TOPIC = "gds.metrics.production"
 PARTITIONS = 12
@@ -155,12 +157,7 @@ def write(stage: Stage, topic: str, count: int) -> int:
     total = 0
     for key, value in metrics(count):
         total += len(value)
-        while True:
-            try:
-                producer.produce(topic, value, key)
-                break
-            except BufferError:
-                producer.poll(0.1)
+        produce_with_room(partial(producer.produce, topic, value, key), lambda: producer.poll(0.1) >= 0)
     assert producer.flush(120) == 0
     return total
 

@@ -30,6 +30,7 @@ from gdsconsole.web.permissions import permission_required
 from topics.alerting import headlines, services
 from topics.alerting.evidence_reader import read_evidence
 from topics.alerting.filters import ALERT_STATES, ANY, OPEN, AlertFilter, RuleFilter
+from topics.alerting.links import live_address
 from topics.models import OPEN_STATES, Alert, AlertRule, AlertState, Severity, Source
 from topics.units import unit_of
 
@@ -103,7 +104,7 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
         "alert": found,
         "tone": _tone(found),
         "unit": unit_of(found.metric_name),
-        "live": _live_address(found) if found.is_open else "",
+        "live": live_address(found) if found.is_open else "",
         "headline": headlines.about_alert(found, now=now),
         "events": found.events.select_related("actor").order_by("-pk"),
         "nearby": _nearby(found),
@@ -123,7 +124,7 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
 def alert_story(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of an alert's page that is read from Kafka, which may take a while or fail."""
     found = get_object_or_404(Alert.objects.select_related("rule"), pk=pk)
-    story = read_evidence(found, live=_live_address(found))
+    story = read_evidence(found, live=live_address(found))
     # What a rule over the console's own measurements found stands in no record.
     if story.record is not None and found.topic is not None:
         record = f"record {found.topic}-{found.partition}@{found.offset}"
@@ -267,7 +268,7 @@ def _row(alert: Alert, state: str) -> dict[str, Any]:
     return {
         "alert": alert,
         "unit": unit_of(alert.metric_name),
-        "live": _live_address(alert) if alert.is_open else "",
+        "live": live_address(alert) if alert.is_open else "",
         "tone": _tone(alert),
         "about": _about(alert),
         "badge": alert.severity if alert.state == AlertState.FIRING else alert.state,
@@ -287,15 +288,6 @@ def _tone(alert: Alert) -> str:
     """The colour of a row: only of what fires."""
     tones = {Severity.CRITICAL.value: "bad", Severity.WARNING.value: "warn"}
     return tones.get(alert.severity, "") if alert.state == AlertState.FIRING else ""
-
-
-def _live_address(alert: Alert) -> str:
-    """The live event that carries the alert's newest value."""
-    if alert.labels.get("instance_id"):
-        return f"metric.newest:{alert.subject}/{alert.metric_name}:value"
-    if alert.labels.get("group") and alert.metric_name == "consumer_lag":
-        return f"lag.sampled:{alert.subject}:total_lag"
-    return f"alert.changed:{alert.pk}:value"
 
 
 def _explained_by(alert: Alert) -> dict[str, str] | None:

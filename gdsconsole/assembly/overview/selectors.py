@@ -33,6 +33,7 @@ from gdsconsole.live.recent_values import history, summed
 from gdsconsole.live.snapshots import Snapshot, latest_of
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.models import PipelineConsumer
+from topics.alerting.links import live_address
 from topics.models import Alert, AlertRule, Severity, Source
 
 PUBLISHED = (
@@ -121,16 +122,8 @@ def read_firing() -> FiringAlerts:
     """The alerts that fire now."""
     firing = Alert.objects.firing()
     found = firing.select_related("rule", "acknowledged_by").worst_and_newest_first()[:ALERTS_SHOWN]
-    rows = [AlertRow(alert, alert.last_value, _live_value(alert)) for alert in found]
+    rows = [AlertRow(alert, alert.last_value, live_address(alert)) for alert in found]
     return FiringAlerts(rows, len(rows) if len(rows) < ALERTS_SHOWN else firing.count())
-
-
-def _live_value(alert: Alert) -> str:
-    if alert.rule.source == Source.METRIC:
-        return f"metric.newest:{alert.subject}/{alert.metric_name}:value"
-    if alert.metric_name == "consumer_lag":
-        return f"lag.sampled:{alert.subject}:total_lag"
-    return f"alert.changed:{alert.pk}:value"
 
 
 def read_fleet(*, now: datetime) -> Fleet | None:

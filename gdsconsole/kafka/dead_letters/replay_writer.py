@@ -28,6 +28,7 @@ from gdsconsole.kafka.errors import (
     describe,
     kafka_error,
 )
+from gdsconsole.kafka.producing.room import produce_with_room
 
 _ANY_PARTITION = -1
 
@@ -135,25 +136,26 @@ class ReplayWriter:
 
     def _enqueue(self, record: Outgoing, reports: _Reports, deadline: float) -> None:
         partition = _ANY_PARTITION if record.partition is None else record.partition
-        while True:
-            try:
-                # Its own timestamp would be the failed record's: retention could take it at once.
-                self._producer.produce(
-                    record.topic,
-                    record.value,
-                    record.key,
-                    partition,
-                    on_delivery=partial(reports.take, record.replay_id),
-                    headers=record.headers,
-                )
-            except BufferError:
-                if self._clock() >= deadline:
-                    raise self._unreachable("its producer's queue stays full") from None
-                self._producer.poll(0.1)
-            else:
-                reports.expected += 1
-                self._producer.poll(0)
-                return
+
+        def produce() -> None:
+            # Its own timestamp would be the failed record's: retention could take it at once.
+            self._producer.produce(
+                record.topic,
+                record.value,
+                record.key,
+                partition,
+                on_delivery=partial(reports.take, record.replay_id),
+                headers=record.headers,
+            )
+
+        if not produce_with_room(produce, lambda: self._drains(deadline)):
+            raise self._unreachable("its producer's queue stays full")
+        reports.expected += 1
+        self._producer.poll(0)
+
+    def _drains(self, deadline: float) -> bool:
+        self._producer.poll(0.1)
+        return self._clock() < deadline
 
     def _delivered(self, reports: _Reports, deadline: float) -> str | None:
         """Wait for the reports. Why the brokers reject one of the records, or None: they took all."""

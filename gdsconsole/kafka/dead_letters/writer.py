@@ -26,6 +26,7 @@ from gdsconsole.kafka.errors import (
     is_judged_by_batch,
     kafka_error,
 )
+from gdsconsole.kafka.producing.room import produce_with_room
 
 # A leader that is being elected answers the same producer a little later; another begins anew.
 RENEW_EVERY = 3
@@ -153,28 +154,31 @@ class DeadLetterWriter:
 
     def _send(self, entry: _Pending, deadline: float) -> None:
         encoded = entry.encoded
-        while True:
-            try:
-                # No timestamp: the original's is in the headers, and retention counts from the failure.
-                self._producer.produce(
-                    entry.topic,
-                    encoded.value,
-                    encoded.key,
-                    on_delivery=partial(_settle, entry),
-                    headers=encoded.headers,
-                )
-            except BufferError:
-                if self._clock() >= deadline:
-                    entry.error = KafkaError(KafkaError._QUEUE_FULL)
-                    return
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                entry.error = kafka_error(error) or KafkaError(KafkaError._FAIL, str(error))
-                return
-            else:
-                entry.in_flight, entry.error = True, None
-                self._producer.poll(0)
-                return
+
+        def produce() -> None:
+            # No timestamp: the original's is in the headers, and retention counts from the failure.
+            self._producer.produce(
+                entry.topic,
+                encoded.value,
+                encoded.key,
+                on_delivery=partial(_settle, entry),
+                headers=encoded.headers,
+            )
+
+        try:
+            has_room = produce_with_room(produce, lambda: self._drains(deadline))
+        except KafkaException as error:
+            entry.error = kafka_error(error) or KafkaError(KafkaError._FAIL, str(error))
+            return
+        if not has_room:
+            entry.error = KafkaError(KafkaError._QUEUE_FULL)
+            return
+        entry.in_flight, entry.error = True, None
+        self._producer.poll(0)
+
+    def _drains(self, deadline: float) -> bool:
+        self._producer.poll(0.1)
+        return self._clock() < deadline
 
     def _failure(self) -> DeadLettersNotWritten:
         errors = [entry.error for entry in self._pending if entry.error is not None]

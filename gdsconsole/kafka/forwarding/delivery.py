@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
@@ -18,6 +19,7 @@ from confluent_kafka import KafkaError, KafkaException
 from gdsconsole.kafka.clients import Producer, Record
 from gdsconsole.kafka.errors import FailureKind, classify_kafka, describe, kafka_error
 from gdsconsole.kafka.offsets.safe_offsets import Stretch
+from gdsconsole.kafka.producing.room import produce_with_room
 from gdsconsole.kafka.producing.sender import OutgoingRecord, SendStalled, by_value
 
 # How long a full buffer may keep the loop from polling before the batch is put off.
@@ -185,19 +187,16 @@ def produce(
     for record in records:
         if isinstance(record, dict):
             record = OutgoingRecord(record["value"], record["key"])
-        while True:
-            try:
-                producer.produce(
-                    topic,
-                    record.value,
-                    record.key,
-                    on_delivery=on_delivery,
-                    timestamp=record.timestamp_ms,
-                    headers=record.headers,
-                )
-                break
-            except BufferError:
-                _wait_for_room(producer, deadline, clock)
+        produce = partial(
+            producer.produce,
+            topic,
+            record.value,
+            record.key,
+            on_delivery=on_delivery,
+            timestamp=record.timestamp_ms,
+            headers=record.headers,
+        )
+        produce_with_room(produce, lambda: _wait_for_room(producer, deadline, clock))
 
 
 def _produce_batch(
@@ -221,10 +220,11 @@ def _produce_batch(
         _wait_for_room(producer, deadline, clock)
 
 
-def _wait_for_room(producer: Producer, deadline: float, clock: Callable[[], float]) -> None:
+def _wait_for_room(producer: Producer, deadline: float, clock: Callable[[], float]) -> bool:
     if clock() >= deadline:
         raise SendStalled(f"{len(producer)} records wait to be sent onward, and there is no room for more")
     producer.poll(0.05)
+    return True
 
 
 def reason(error: KafkaException) -> str:

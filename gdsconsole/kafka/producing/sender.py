@@ -24,6 +24,7 @@ from gdsconsole.kafka.errors import (
     is_judged_by_batch,
     kafka_error,
 )
+from gdsconsole.kafka.producing.room import produce_with_room
 
 KeyStrategy = Literal["instance", "metric", "tenant", "none"]
 
@@ -245,22 +246,24 @@ class RecordSender:
     ) -> bool:
         """Put one record into the buffer, waiting for room; False when `stop` ended the waiting."""
         began: tuple[int, float] | None = None
-        while True:
-            try:
-                self._producer.produce(
-                    self._topic,
-                    record.value,
-                    record.key,
-                    on_delivery=on_delivery,
-                    timestamp=record.timestamp_ms,
-                    headers=record.headers,
-                )
-            except BufferError:
-                if self._stop():
-                    return False
-                began = self._wait_for_room(began or (self.delivered + self.failed, self._clock()))
-            else:
-                return True
+
+        def wait() -> bool:
+            nonlocal began
+            if self._stop():
+                return False
+            began = self._wait_for_room(began or (self.delivered + self.failed, self._clock()))
+            return True
+
+        produce = partial(
+            self._producer.produce,
+            self._topic,
+            record.value,
+            record.key,
+            on_delivery=on_delivery,
+            timestamp=record.timestamp_ms,
+            headers=record.headers,
+        )
+        return produce_with_room(produce, wait)
 
     def finish(self, *, timeout_s: float = 30.0) -> SendReport:
         """Wait for what is under way, at most `timeout_s`; what is still not sent then never will be."""
