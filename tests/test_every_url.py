@@ -101,7 +101,7 @@ TABLE: dict[str, Row] = {
     "alerts/head/": Row("/alerts/head/", get=VIEWERS),
     "alerts/acknowledge/": Row("/alerts/acknowledge/", post=OPERATORS, data={"id": "{alert}"}),
     "alerts/<int:pk>/": Row("/alerts/{alert}/", get=VIEWERS),
-    "alerts/<int:pk>/story/": Row("/alerts/{alert}/story/", get=VIEWERS),
+    "alerts/<int:pk>/evidence/": Row("/alerts/{alert}/evidence/", get=VIEWERS),
     "rules/": Row("/rules/", get=VIEWERS),
     "topics/": Row("/topics/", get=VIEWERS),
     "topics/<name:name>/": Row(f"/topics/{TOPIC}/", get=VIEWERS),

@@ -11,14 +11,12 @@ from gdsconsole.database.refusals import shown
 
 
 def problems_of(data: Mapping[str, Any], errors: Mapping[str, Sequence[Any]]) -> list[str]:
-    """A line for each, with the filter's name, what is wrong with it, and what it was given. Pure."""
-    told = []
-    for name, found in errors.items():
-        value = str(data.get(name, ""))
-        for error in found:
-            is_said = bool(value) and value in str(error)
-            told.append(f"{name}: {error}" if is_said else f"{name} {shown(value)}: {error}")
-    return told
+    """A line for each: the filter's name, what it was given, and what is wrong with it. Pure."""
+    return [
+        f"{name} {shown(str(data.get(name, '')))}: {error}"
+        for name, found in errors.items()
+        for error in found
+    ]
 
 
 class Problems:

@@ -97,8 +97,8 @@ def test_verify_says_what_it_could_not_know(capsys: Any, settings: Any, tmp_path
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("list", "--since", "yesterday"), "--since: 'yesterday' is neither a time"),
-        (("list", "--outcome", "maybe"), "--outcome: Select a valid choice. maybe"),
+        (("list", "--since", "yesterday"), "--since 'yesterday': 'yesterday' is neither a time"),
+        (("list", "--outcome", "maybe"), "--outcome 'maybe': Select a valid choice. maybe"),
         (("list", "--limit", "0"), "--limit: 0"),
         (("verify", "--noted", "12"), "--noted: '12' is not NUMBER:DIGEST"),
     ],

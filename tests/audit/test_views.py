@@ -114,7 +114,7 @@ def test_filters_are_in_the_address(admin: Client):
 
 
 def test_a_filter_that_cannot_be_read_is_named(admin: Client):
-    assert "since: 'yesterday' is neither a time" in text_of(admin.get("/audit/?since=yesterday"))
+    assert "since 'yesterday': 'yesterday' is neither a time" in text_of(admin.get("/audit/?since=yesterday"))
     assert admin.get("/audit/?before=x&after=99999999999999999999").status_code == 200
 
 

@@ -145,8 +145,8 @@ def stand_for_kafka(patch: pytest.MonkeyPatch) -> None:
     shown = {"key": long("key", 300), "value": record.value(), "written_ms": 2**62}
     other = {"metric_name": METRIC, "values": [1.0, 2.0], "newest": 2.0, "style": "short", "symbol": "x" * 20}
     chart = {"times": [1.0, 2.0], "series": [{"label": METRIC, "values": [1.0, 2.0]}], "legend": True}
-    story = AlertEvidence(chart, "note", shown, [other | {"has_moved": True, "verdict": "moved with it"}])
-    patch.setattr("topics.alerting.views.read_evidence", lambda alert, live: story)
+    evidence = AlertEvidence(chart, "note", shown, [other | {"has_moved": True, "verdict": "moved with it"}])
+    patch.setattr("topics.alerting.views.read_evidence", lambda alert, live: evidence)
 
     def cluster_now() -> Reading:
         definition = TopicDefinition.objects.get(name=TOPIC)

@@ -106,7 +106,7 @@ class TestList:
         [
             ("state", "state"),
             ("colour=red", "colour=red"),
-            ("state=green", "state: Select a valid choice. green"),
+            ("state=green", "state 'green': Select a valid choice. green"),
             ("since=yesterday", "'yesterday' is neither a time"),
         ],
     )

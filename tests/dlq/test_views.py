@@ -176,7 +176,7 @@ class TestList:
         make_dead_letter()
         page = text_of(reviewer.get("/dlq/?since=yesterday"))
         assert "These filters can&#x27;t be read" in page or "These filters can't be read" in page
-        assert "since: &#x27;yesterday&#x27; is neither a time" in page
+        assert "since &#x27;yesterday&#x27;: &#x27;yesterday&#x27; is neither a time" in page
 
     def test_pages(self, reviewer: Client) -> None:
         for _ in range(60):

@@ -23,7 +23,7 @@ READING = (
     "/alerts/",
     "/alerts/head/",
     "/alerts/{alert}/",
-    "/alerts/{alert}/story/",
+    "/alerts/{alert}/evidence/",
     "/rules/",
     "/topics/",
     f"/topics/{TOPIC}/",

@@ -148,11 +148,11 @@ def test_rows_stay_still_under_the_pointer(operator: Any) -> None:
     operator.wait_for_selector(f"#alert-{second.pk}")
 
 
-def test_the_story_shows_what_is_known_when_kafka_is_away(operator: Any) -> None:
+def test_the_evidence_shows_what_is_known_when_kafka_is_away(operator: Any) -> None:
     alert = make_alert(topic="gds.metrics.production", partition=0, offset=1)
     operator.goto(f"/alerts/{alert.pk}/")
     operator.wait_for_selector("text=The records around it could not be read.", timeout=8_000)
-    assert operator.locator("#story .uplot canvas").count() == 1
+    assert operator.locator("#evidence .uplot canvas").count() == 1
 
 
 def test_no_label_becomes_markup(operator: Any) -> None:
@@ -168,7 +168,7 @@ def test_no_label_becomes_markup(operator: Any) -> None:
         operator.goto(path)
         operator.wait_for_function("window.htmx !== undefined")
         if path.startswith("/alerts/") and path != "/alerts/":
-            operator.wait_for_selector("#story .uplot")
+            operator.wait_for_selector("#evidence .uplot")
         assert operator.title() != "owned", path
         assert (
             operator.locator("main :is(script:not([type='application/json']), iframe, img)").count() == 0
@@ -196,6 +196,6 @@ def test_nothing_is_wider_than_the_screen(operator: Any, width: int) -> None:
     for path in pages:
         operator.goto(path)
         if path == pages[1]:
-            operator.wait_for_selector("#story .uplot", timeout=8_000)
+            operator.wait_for_selector("#evidence .uplot", timeout=8_000)
         overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert operator.evaluate(overflow) == 0, path

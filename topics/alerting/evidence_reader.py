@@ -39,7 +39,7 @@ class AlertEvidence:
 
 
 def read_evidence(alert: Alert, *, live: str) -> AlertEvidence:
-    """The story of an alert; of one that no topic knows, the chart of what its row says."""
+    """The evidence of an alert; of one that no topic knows, the chart of what its row says."""
     known = SeriesTrace(alert.metric_name, *_known_points(alert))
     if alert.topic is None or alert.partition is None or alert.offset is None:
         return AlertEvidence(

@@ -121,12 +121,12 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 @may_view_alerts
-def alert_story(request: HttpRequest, pk: int) -> HttpResponse:
+def alert_evidence(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of an alert's page that is read from Kafka, which may take a while or fail."""
     found = get_object_or_404(Alert.objects.select_related("rule"), pk=pk)
-    story = read_evidence(found, live=live_address(found))
+    evidence = read_evidence(found, live=live_address(found))
     # What a rule over the console's own measurements found stands in no record.
-    if story.record is not None and found.topic is not None:
+    if evidence.record is not None and found.topic is not None:
         record = f"record {found.topic}-{found.partition}@{found.offset}"
         payload_views.viewed(
             actor=request.user.get_username(),
@@ -135,7 +135,7 @@ def alert_story(request: HttpRequest, pk: int) -> HttpResponse:
             target_url=reverse("topics:message", args=[found.topic, found.partition, found.offset]),
             now=timezone.now(),
         )
-    return render(request, "topics/alerts/_story.html", {"alert": found, "story": story})
+    return render(request, "topics/alerts/_evidence.html", {"alert": found, "evidence": evidence})
 
 
 @require_POST

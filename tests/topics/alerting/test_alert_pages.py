@@ -119,13 +119,13 @@ class TestList:
     @pytest.mark.parametrize(
         ("query", "said"),
         [
-            ("state=burning", "state: Select a valid choice. burning is not one"),
-            ("severity=worst", "severity: Select a valid choice"),
+            ("state=burning", "state 'burning': Select a valid choice. burning is not one"),
+            ("severity=worst", "severity 'worst': Select a valid choice"),
             ("rule=cpu", "rule 'cpu': Enter a number."),
             ("rule=NaN", "rule 'NaN': Enter a number."),
             ("rule=1e40", "rule '1e40': Ensure this value is less than"),
-            ("acknowledged=maybe", "acknowledged: Select a valid choice"),
-            ("sort=colour", "sort: Select a valid choice"),
+            ("acknowledged=maybe", "acknowledged 'maybe': Select a valid choice"),
+            ("sort=colour", "sort 'colour': Select a valid choice"),
             ("q=%00", "q '\\x00': Null characters are not allowed."),
         ],
     )
@@ -244,7 +244,7 @@ class TestOne:
         assert "https://runbooks.example/cpu" in page
         assert [one.pk for one in response.context["nearby"]] == [other.pk]
         assert "1 time</a>, last" in page
-        assert f'hx-get="/alerts/{alert.pk}/story/"' in page
+        assert f'hx-get="/alerts/{alert.pk}/evidence/"' in page
 
     def test_events_name_their_actors(self, operator: Client) -> None:
         alert = make_alert()
@@ -265,19 +265,18 @@ class TestOne:
         assert operator.get(f"/alerts/{pk}/").status_code == 404
 
     def test_lag_and_broker_alerts_have_no_record(self, operator: Client) -> None:
-        alert = make_alert(
-            labels={"group": "gds-warehouse"}, subject="gds-warehouse", metric_name="consumer_lag"
-        )
-        page = text_of(operator.get(f"/alerts/{alert.pk}/story/"))
+        rule = make_alert_rule(source="lag", metric_name="consumer_lag")
+        alert = make_alert(rule, labels={"group": "gds-warehouse"}, subject="gds-warehouse")
+        page = text_of(operator.get(f"/alerts/{alert.pk}/evidence/"))
         assert "The record that" not in page
         assert "lag.sampled:gds-warehouse:total_lag" in text_of(operator.get(f"/alerts/{alert.pk}/"))
 
-    def test_with_kafka_away_the_story_is_what_the_console_stored(
+    def test_with_kafka_away_the_evidence_is_what_the_console_stored(
         self, operator: Client, settings: Any
     ) -> None:
         settings.KAFKA_BOOTSTRAP_SERVERS = "127.0.0.1:1"
         alert = make_alert(topic="gds.metrics.production", partition=3, offset=17)
-        page = text_of(operator.get(f"/alerts/{alert.pk}/story/"))
+        page = text_of(operator.get(f"/alerts/{alert.pk}/evidence/"))
         assert "The records around it could not be read." in page
         assert "127.0.0.1:1" in page
         assert "gds.metrics.production [3] @ 17" in page
@@ -325,9 +324,9 @@ class TestRules:
     @pytest.mark.parametrize(
         ("query", "said"),
         [
-            ("source=mars", "source: Select"),
-            ("severity=x", "severity: Select"),
-            ("sort=x", "sort: Select"),
+            ("source=mars", "source 'mars': Select"),
+            ("severity=x", "severity 'x': Select"),
+            ("sort=x", "sort 'x': Select"),
         ],
     )
     def test_a_filter_that_can_not_be_read(self, operator: Client, query: str, said: str) -> None:
@@ -365,7 +364,7 @@ def test_whatever_is_in_a_label_is_text(operator: Client, hostile: str) -> None:
     make_alert(rule, subject=hostile, environment="other")
     user = User.objects.create_user(hostile[:150])
     services.acknowledge_alert(alert=alert, actor=user, now=timezone.now(), note=hostile[:200])
-    pages = ["/alerts/", f"/alerts/{alert.pk}/", f"/alerts/{alert.pk}/story/", "/rules/", "/alerts/head/"]
+    pages = ["/alerts/", f"/alerts/{alert.pk}/", f"/alerts/{alert.pk}/evidence/", "/rules/", "/alerts/head/"]
     for path in [*pages, f"/alerts/?q={hostile}", f"/alerts/?state={hostile}", f"/rules/?q={hostile}"]:
         page = operator.get(path).content.decode()
         for markup in ("<img src=x", "<svg onload", "<iframe", "<script>document", "<a href=javascript"):

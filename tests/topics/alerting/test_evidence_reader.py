@@ -1,4 +1,4 @@
-"""The story of an alert, read from the records around it on a real cluster."""
+"""The evidence of an alert, read from the records around it on a real cluster."""
 
 from __future__ import annotations
 

@@ -83,8 +83,8 @@ def test_sorted_by_rate(operator: Client, redis_url: str) -> None:
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("?state=broken", "state: Select a valid choice"),
-        ("?sort=size", "sort: Select a valid choice"),
+        ("?state=broken", "state &#x27;broken&#x27;: Select a valid choice"),
+        ("?sort=size", "sort &#x27;size&#x27;: Select a valid choice"),
         ("?q=" + "a" * 250, "at most 249 characters"),
         ("?q=%00", "Null characters are not allowed"),
     ],

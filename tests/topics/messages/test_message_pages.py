@@ -45,7 +45,7 @@ class TestForm:
             ({"partition": "0", "offset": "9" * 30}, "offset '" + "9" * 30 + "': Ensure this value is less"),
             ({"since": "yesterday"}, "since 'yesterday': 'yesterday' is neither a time"),
             ({"since": "999999d"}, "since '999999d': '999999d' is neither a time"),
-            ({"q": "x" * 201}, "q '" + "x" * 201 + "': Ensure this value has at most 200 characters"),
+            ({"q": "x" * 201}, "q '" + "x" * 80 + "'… (201 characters): Ensure this value has at most 200"),
             ({"q": "\0"}, "q '\\x00': Null characters are not allowed."),
             ({"after": "0:1,oops"}, "after '0:1,oops': 'oops' is not partition:offset, such as 0:1200"),
             ({"after": "0:1,0:2"}, "after '0:1,0:2': partition 0 is named twice"),
@@ -310,17 +310,17 @@ def test_every_viewer_shows_what_is_stored(
     TopicDefinition.objects.create(name=topic, partitions=1)
     letter = make_dead_letter(key=b"1.10", value=value, headers=pack_headers(headers))
     alert = make_alert(topic=topic, partition=0, offset=0)
-    record, dead, story, listed = (
+    record, dead, evidence, listed = (
         without_tokens(reader.get(path).content.decode())
         for path in (
             f"/topics/{topic}/messages/0/0/",
             f"/dlq/{letter.pk}/",
-            f"/alerts/{alert.pk}/story/",
+            f"/alerts/{alert.pk}/evidence/",
             f"/topics/{topic}/messages/",
         )
     )
     marked = '"note": "a<span class="hidden-char" title="U+200D ZERO WIDTH JOINER">\\u200d</span>b\\u0041"'
-    for page in (record, dead, story):
+    for page in (record, dead, evidence):
         shown = html.unescape(value_shown(page))
         assert '\n  "value": 1.10,\n  "value": 9.10e1,\n' in shown
         assert marked in shown
@@ -331,10 +331,10 @@ def test_every_viewer_shows_what_is_stored(
         assert "U+FEFF ZERO WIDTH NO-BREAK SPACE" in page
         assert "U+00A0 NO-BREAK SPACE" in page
         assert "0x" not in page
-    assert '<dd class="mono small">1.10</dd>' in story
+    assert '<dd class="mono small">1.10</dd>' in evidence
     assert "&quot;value&quot;:1.10,&quot;value&quot;:9.10e1" in listed
     assert "0x" not in listed
-    for page in (record, dead, story, listed):
+    for page in (record, dead, evidence, listed):
         assert not any(hidden in page for hidden in ("\u200d", "\x1b", "\ufeff", "\xa0"))
     text = reader.get(f"/topics/{topic}/messages/0/0/?view=text").content.decode()
     assert html.unescape(re.sub(r"<span[^>]*>|</span>", "", value_shown(text))) == value.decode().replace(
@@ -360,8 +360,8 @@ def test_a_time_in_microseconds_is_shown_as_it_is_wherever_the_record_is(
     alert = make_alert(topic=topic, partition=0, offset=0)
     listed = text_of(operator.get(f"/topics/{topic}/messages/"))
     record = text_of(operator.get(f"/topics/{topic}/messages/0/0/"))
-    story = text_of(operator.get(f"/alerts/{alert.pk}/story/"))
-    for page in (listed, record, story):
+    evidence = text_of(operator.get(f"/alerts/{alert.pk}/evidence/"))
+    for page in (listed, record, evidence):
         assert f"{START_MS * 1000 + 123_456}</span>" in page
         assert "no date: microseconds?" in page
         assert "in microseconds it would be 2026-01-15 10:30:00.123 UTC" in page
