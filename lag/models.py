@@ -17,7 +17,7 @@ MAX_REASON = 500
 
 
 class Status(models.TextChoices):
-    """The verdict on a group, from its history: see `evaluate.py`. The worst is the last."""
+    """The verdict on a group, from its history: see `evaluation.py`. The worst is the last."""
 
     OK = "ok", "OK"
     EMPTY = "empty", "Empty"

@@ -2,7 +2,7 @@
 
 Sealed entries can't be made without the key, but an old state of the log can be put back whole, or nothing
 left of it; and who has the key can make another chain. Each commit of an entry appends its number and digest
-to a file, so that `verifying.py` knows what has to be there. It is in the data directory, or better in
+to a file, so that `verification.py` knows what has to be there. It is in the data directory, or better in
 GDS_AUDIT_ANCHOR_DIR, on a disk that others look after.
 """
 

@@ -1,7 +1,7 @@
 """Triggers that make the log append-only, whoever talks to the database.
 
 They stop mistakes and honest tools. Someone who may change the schema can drop or hollow them: `faults` says
-so, and the sealed chain and the anchor show what was done meanwhile (`verifying.py`).
+so, and the sealed chain and the anchor show what was done meanwhile (`verification.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The replay ledger: one line for each replay, written in the transaction of the replay itself.
 
 So it knows, after whatever crash, which replays are in their topics and where. It is one topic of
-one partition, which one writer at a time fills (`replaying.py`).
+one partition, which one writer at a time fills (`replay_writer.py`).
 """
 
 from __future__ import annotations
