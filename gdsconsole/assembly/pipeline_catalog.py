@@ -28,6 +28,7 @@ from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
 from gdsconsole.kafka.errors import TransientError
 from gdsconsole.kafka.forwarding.transactional import InTransactions, in_transactions
 from gdsconsole.kafka.step import Step
+from gdsconsole.pipelines import services
 from gdsconsole.pipelines.connection import kafka_settings
 from gdsconsole.pipelines.dead_letter_claims import StoredClaims
 from gdsconsole.pipelines.halts.store import StoredHalts
@@ -53,6 +54,18 @@ class SendingStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Product:
+    """What a pipeline makes, as the overview draws it; `counted` is the reading that stands for `note`."""
+
+    key: str
+    title: str
+    mark: str
+    writes: str
+    note: str = ""
+    counted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineSpec:
     """What a consumer group does. The callables are called in the process of each consumer.
 
@@ -66,6 +79,7 @@ class PipelineSpec:
     decoder: Callable[[], Decoder]
     step: Callable[[], Step[Any]]
     dead_letter_topic: Callable[[str], str] | None
+    product: Product
     policies: Policies = field(default_factory=Policies)
     in_transactions: Callable[[InTransactions], SendingStep] | None = None
 
@@ -96,6 +110,7 @@ ALERTING = PipelineSpec(
     decoder=lambda: ValueDecoder(decode_metric, quick=METRIC_DECODER.decode),
     step=lambda: RulesStep(group="gds-alerting", window=WINDOW),
     dead_letter_topic=naming.dead_letter_topic,
+    product=Product("alerts", "Alerts", "bell", "alert events", counted="alerts"),
     in_transactions=rules_in_transactions,
 )
 WAREHOUSE = PipelineSpec(
@@ -105,6 +120,7 @@ WAREHOUSE = PipelineSpec(
     decoder=lambda: ValueDecoder(decode_metric, quick=METRIC_DECODER.decode),
     step=lambda: WarehouseStep(group="gds-warehouse"),
     dead_letter_topic=naming.dead_letter_topic,
+    product=Product("points", "Warehouse", "database", "points", "every metric, once"),
     policies=Policies(
         batch=BatchPolicy(
             maximum=10_000,
@@ -120,6 +136,7 @@ ANALYTICS = PipelineSpec(
     decoder=lambda: ValueDecoder(decode_metric, quick=METRIC_DECODER.decode),
     step=lambda: AnalyticsStep(group="gds-analytics", window=WINDOW),
     dead_letter_topic=naming.dead_letter_topic,
+    product=Product("minutes", "Analytics", "activity", "minutes", "by the minute"),
     # A row is read and written for each series and minute of a batch, so few large batches cost less.
     policies=Policies(batch=BatchPolicy(maximum=10_000, enough=1_000, wait_s=5.0)),
 )
@@ -131,15 +148,20 @@ DLQ_INDEX = PipelineSpec(
     decoder=lambda: RecordDecoder(envelope.decode),
     step=lambda: IndexStep(group="gds-dlq-index"),
     dead_letter_topic=None,
+    product=Product("letters", "Dead letters", "inbox", "dead letters", counted="dead_letters"),
 )
 CATALOG: Mapping[str, PipelineSpec] = {
     spec.name: spec for spec in (ALERTING, WAREHOUSE, ANALYTICS, DLQ_INDEX)
 }
 
 
-def groups() -> dict[str, str]:
-    """The consumer group of each pipeline, by name."""
-    return {spec.name: spec.group for spec in CATALOG.values()}
+def ensure_rows() -> None:
+    """The row of every pipeline of this catalogue is there."""
+    specs = CATALOG.values()
+    services.ensure(
+        groups={spec.name: spec.group for spec in specs},
+        writes={spec.name: spec.product.writes for spec in specs},
+    )
 
 
 def build(spec: PipelineSpec, *, slot: int) -> ConsumerRuntime:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.database.leases import this_process
 from gdsconsole.live.publish import publish
-from gdsconsole.pipelines import leases, services
+from gdsconsole.pipelines import leases
 from gdsconsole.pipelines.consumer import ConsumerLoop
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def run_consumer(name: str, slot: int, *, stop: Callable[[], str], worker: str =
     and `why` say how it came out.
     """
     spec = pipeline_catalog.CATALOG[name]
-    services.ensure(groups=pipeline_catalog.groups())
+    pipeline_catalog.ensure_rows()
     lease = leases.claim(name=name, slot=slot, holder=this_process(worker=worker), now=timezone.now())
     if lease is None:
         return None

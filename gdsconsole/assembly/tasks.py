@@ -22,7 +22,7 @@ from gdsconsole.assembly.run_consumer import run_consumer
 from gdsconsole.database.reporting import outages_logged
 from gdsconsole.database.timeouts import PIPELINES, bound_waits
 from gdsconsole.live.publish import flush
-from gdsconsole.pipelines import capacity, dead_letter_claims, services
+from gdsconsole.pipelines import capacity, dead_letter_claims
 from gdsconsole.pipelines.draining import stop_signals
 from gdsconsole.workers.stopping import worker_is_stopping
 
@@ -84,7 +84,7 @@ def prune_claims() -> int:
 
 
 def _reconcile() -> int:
-    services.ensure(groups=pipeline_catalog.groups())
+    pipeline_catalog.ensure_rows()
     now = timezone.now()
     start = capacity.place(names=pipeline_catalog.CATALOG, processes=capacity.processes(now=now), now=now)
     if not start or _queued() >= len(start):

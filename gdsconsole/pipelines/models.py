@@ -17,6 +17,8 @@ class Pipeline(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     group = models.CharField(max_length=255)
+    # What its step makes of records, in the plural: "points". The catalogue says it.
+    writes = models.CharField(max_length=40, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
     consumers = models.PositiveSmallIntegerField(default=1)
     # A consumer that halts writes why; nothing of the pipeline runs until someone resumes it.

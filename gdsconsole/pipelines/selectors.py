@@ -20,13 +20,6 @@ from gdsconsole.pipelines.services import ConsumerRow, PipelineRow
 from gdsconsole.pipelines.status import ClusterCondition, PipelineStatus
 
 FAILURES_SHOWN = 12
-# What comes of a pipeline's records, in the plural.
-WRITES: Mapping[str, str] = {
-    "alerting": "alert events",
-    "warehouse": "points",
-    "analytics": "minutes",
-    "dlq-index": "dead letters",
-}
 Trend = list[float | None]
 UNKNOWN_AROUND = ClusterCondition()
 
@@ -265,7 +258,7 @@ def pipeline_view(
         trend_lag=trends[2],
         lag=sample.get("total_lag") if sample else None,
         lag_page=reverse("lag:group", args=[row["group"]]) if sample else reverse("lag:groups"),
-        writes=WRITES.get(row["name"], "rows or records"),
+        writes=row["writes"] or "rows or records",
         consumers=tuple(consumers),
         halted=tuple(row["halted"]),
         strips=tuple(drawn),

@@ -53,6 +53,7 @@ class PipelineRow(TypedDict):
 
     name: str
     group: str
+    writes: str
     state: str
     reason: str
     short: str
@@ -63,11 +64,19 @@ class PipelineRow(TypedDict):
     halted: list[HaltRow]
 
 
-def ensure(*, groups: dict[str, str]) -> None:
-    """Make the row of every pipeline, by name, that has none; what is there stays as people left it."""
-    missing = groups.keys() - set(Pipeline.objects.values_list("name", flat=True))
-    for name in sorted(missing):
-        Pipeline.objects.get_or_create(name=name, defaults={"group": groups[name]})
+def ensure(*, groups: Mapping[str, str], writes: Mapping[str, str] | None = None) -> None:
+    """Make the row of every pipeline, by name, that has none; what people decided of the others stays.
+
+    `writes` says what each one's step makes, in the plural.
+    """
+    words = writes or {}
+    there = dict(Pipeline.objects.values_list("name", "writes"))
+    for name in sorted(groups.keys() - there.keys()):
+        made = {"group": groups[name], "writes": words.get(name, "")}
+        Pipeline.objects.get_or_create(name=name, defaults=made)
+    for name in sorted(there.keys() & words.keys()):
+        if there[name] != words[name]:
+            Pipeline.objects.filter(name=name).update(writes=words[name])
 
 
 def pause(*, name: str, actor: str, now: datetime) -> Pipeline:
@@ -124,6 +133,7 @@ def listing(*, now: datetime, processes: int | None = None) -> list[PipelineRow]
             PipelineRow(
                 name=pipeline.name,
                 group=pipeline.group,
+                writes=pipeline.writes,
                 state=state,
                 reason=reason,
                 short=taken if any(consumer["pid"] is None for consumer in consumers) else "",

@@ -103,7 +103,7 @@ def beat(slot: int, numbers: range, now: datetime = NOW, **counters: Any) -> Non
 
 @pytest.fixture
 def ensured(db: None) -> None:
-    services.ensure(groups=GROUPS)
+    services.ensure(groups=GROUPS, writes={"alerting": "alert events"})
 
 
 def test_twelve_over_three_are_four_each(ensured: None):

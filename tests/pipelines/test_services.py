@@ -176,3 +176,11 @@ def test_a_number_of_consumers_has_bounds(consumers):
 def test_a_pipeline_nobody_knows_is_named_with_those_there_are():
     with pytest.raises(services.UnknownPipeline, match="'warehouse'; there are: alerting, dlq-index"):
         services.pause(name="warehouse", **by())
+
+
+def test_what_a_pipeline_writes_is_what_the_catalogue_says_now():
+    services.ensure(groups=GROUPS, writes={"alerting": "alert events"})
+    services.ensure(groups=GROUPS)
+    assert Pipeline.objects.get(name="alerting").writes == "alert events"
+    services.ensure(groups=GROUPS, writes={"alerting": "notices"})
+    assert Pipeline.objects.get(name="alerting").writes == "notices"

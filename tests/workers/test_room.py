@@ -45,7 +45,7 @@ def after_a_tick(wanted: dict[str, int]) -> bool:
 
 
 def test_a_pipeline_that_took_every_process_gives_one_to_each_that_has_none(worker: None) -> None:
-    services.ensure(groups=pipeline_catalog.groups())
+    pipeline_catalog.ensure_rows()
     for name in OTHERS:
         services.pause(name=name, **by())
     services.scale(name="alerting", consumers=4, **by())

@@ -11,6 +11,7 @@ from typing import Any
 
 from gdsconsole.assembly.overview.model import BAD, WARN, Lag, PipelineReading, Readings, Topic
 from gdsconsole.assembly.overview.problems import group_tone, many, of_pipelines
+from gdsconsole.assembly.pipeline_catalog import CATALOG
 from gdsconsole.text import formats
 from gdsconsole.web import links
 
@@ -160,43 +161,39 @@ def _packed(rates: Mapping[int, float | None]) -> str:
 
 
 def _product(pipeline: PipelineReading, readings: Readings) -> Node | None:
-    """What a pipeline makes; None for one that this page knows nothing of."""
-    alerts, letters = readings.alerts, readings.dead_letters
-    match pipeline.name:
-        case "alerting":
-            tone = BAD if alerts.critical else WARN if alerts.firing else ""
-            made = ("alerts", "Alerts", "bell", links.alerts(), f"{alerts.firing:,} firing", tone)
-        case "dlq-index":
-            tone = WARN if letters.waiting else ""
-            made = (
-                "letters",
-                "Dead letters",
-                "inbox",
-                links.dead_letters(),
-                f"{letters.waiting:,} waiting",
-                tone,
-            )
-        case "warehouse":
-            made = (
-                "points",
-                "Warehouse",
-                "database",
-                links.pipelines("warehouse"),
-                "every metric, once",
-                "",
-            )
-        case "analytics":
-            made = ("minutes", "Analytics", "activity", links.pipelines("analytics"), "by the minute", "")
-        case _:
-            return None
-    name, title, mark, href, note, tone = made
+    """What a pipeline makes; None for one that the catalogue no longer has."""
+    spec = CATALOG.get(pipeline.name)
+    if spec is None:
+        return None
+    product = spec.product
+    href, note, tone = links.pipelines(pipeline.name), product.note, ""
+    if product.counted:
+        href, note, tone = _COUNTED[product.counted](readings)
     return Node(
-        key=f"made-{name}",
-        title=title,
-        mark=mark,
+        key=f"made-{product.key}",
+        title=product.title,
+        mark=product.mark,
         href=href,
         note=note,
         tone=tone,
         sources=[f"group-{pipeline.name}"],
         **_rated(pipeline, "rate_out", pipeline.rates_out, pipeline.rate_out),
     )
+
+
+def _alerts(readings: Readings) -> tuple[str, str, str]:
+    alerts = readings.alerts
+    return (
+        links.alerts(),
+        f"{alerts.firing:,} firing",
+        BAD if alerts.critical else WARN if alerts.firing else "",
+    )
+
+
+def _dead_letters(readings: Readings) -> tuple[str, str, str]:
+    waiting = readings.dead_letters.waiting
+    return links.dead_letters(), f"{waiting:,} open", WARN if waiting else ""
+
+
+# By the name that a product counts by: where it leads, what is said of it, and its tone.
+_COUNTED = {"alerts": _alerts, "dead_letters": _dead_letters}

@@ -83,7 +83,7 @@ class Command(TerminalCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         try:
             with database_told(options):
-                services.ensure(groups=pipeline_catalog.groups())
+                pipeline_catalog.ensure_rows()
                 self._do(options)
         except services.UnknownPipeline as error:
             raise CommandError(str(error), returncode=2) from error

@@ -125,8 +125,8 @@ def test_unknown_is_not_zero():
         ({"alerts": make_alerts(critical=1, warning=1)}, "metrics", "2 firing", "bad"),
         ({"alerts": make_alerts(warning=1)}, "metrics", "1 firing", "warn"),
         ({}, "metrics", "0 firing", ""),
-        ({"dead_letters": DeadLetters(1_234, 2)}, "dead_letters", "1,234 waiting", "warn"),
-        ({}, "dead_letters", "0 waiting", ""),
+        ({"dead_letters": DeadLetters(1_234, 2)}, "dead_letters", "1,234 open", "warn"),
+        ({}, "dead_letters", "0 open", ""),
     ],
 )
 def test_what_the_groups_make(changes, lane, note, tone):
