@@ -180,7 +180,7 @@ def on_this_database(given: Any) -> None:
             ratio = ours / rates[f"staged binary, {name}"]
             label = "PostgreSQL, of bare binary COPY to staging + ON CONFLICT"
             stage.result("warehouse", label, ratio, goal=0.8, **facts)
-            ratio = ours / rates[f"consumer, {name}"]
+            ratio = ours / rates[f"copy, {name}"]
             stage.result("warehouse", "PostgreSQL, of bare binary COPY", ratio, goal=0.8, **facts)
         if given.profile:
             profile = cProfile.Profile()
@@ -212,7 +212,7 @@ def _peers(bench: Bench) -> Iterator[tuple[str, Callable[[Any], None], list[Any]
         rows = bench.rows(bare.ready)
         yield "staged", bare.staged, rows
         yield "staged binary", bare.staged_binary, rows
-        yield "consumer", bare.consumer, rows
+        yield "copy", bare.copy, rows
 
 
 def in_a_process_of_its_own(database_url: str | None) -> int:
