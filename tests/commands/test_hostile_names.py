@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from dlq.models import pack_headers
-from gdsconsole.assembly.pipeline_catalog import groups
+from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.audit import services as audit
 from gdsconsole.cli.terminal import TerminalCommand
 from gdsconsole.devstack.progress import Progress
@@ -113,7 +113,7 @@ def test_lag(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pipelines() -> None:
-    pipelines.ensure(groups=groups())
+    pipeline_catalog.ensure_rows()
     pipelines.halt(name="alerting", reason=STORED, now=timezone.now())
     assert_safe(ran("pipelines", "list"))
 

@@ -204,12 +204,12 @@ def test_poison_over_twelve_partitions_halts_early_with_a_bounded_number_of_dead
 CLAIMS_AND_DIES = """
 import os, signal, sys, django
 django.setup()
-from gdsconsole.kafka.dead_letters.claims import Claim
+from gdsconsole.kafka.dead_letters.claims import RecordClaim
 from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.pipelines.dead_letter_claims import StoredClaims
 group, topic, topic_id, cluster_id = sys.argv[1:]
 part = TopicIdPartition(topic, 0, topic_id, cluster_id)
-mine = StoredClaims(group).claim([Claim(part, offset) for offset in range(3)]).mine
+mine = StoredClaims(group).claim([RecordClaim(part, offset) for offset in range(3)]).mine
 print(len(mine), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
