@@ -27,7 +27,7 @@ FILES = [
     "tests/pipelines/test_selectors.py",
     "tests/test_no_address_fails.py",
     "tests/test_odd_input.py",
-    "tests/topics/alerting/test_step.py",
+    "tests/topics/alerting/step",
     "tests/topics/warehouse/test_analytics_step.py",
     "tests/topics/warehouse/test_metrics_command.py",
     "tests/topics/warehouse/test_retention.py",
