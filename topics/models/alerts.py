@@ -12,6 +12,7 @@ from django.core.validators import MaxValueValidator, RegexValidator, URLValidat
 from django.db import models
 from django.db.models import Case, IntegerField, Min, Q, Value, When, Window
 
+from gdsconsole.text.formats import duration
 from topics.naming import MAX_LENGTH as MAX_TOPIC_NAME
 from topics.telemetry import MAX_NAME, MAX_TAG_VALUE
 
@@ -147,6 +148,11 @@ class AlertRule(models.Model):
     def condition(self) -> str:
         """`cpu_usage_percent > 80`."""
         return f"{self.metric_name} {self.operator} {self.threshold:g}"
+
+    @property
+    def pending_period(self) -> str:
+        """How long it must hold before it fires, as pages say it."""
+        return duration(self.for_s) if self.for_s else "0 s"
 
     @property
     def runbook_link(self) -> str:

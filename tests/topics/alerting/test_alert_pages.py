@@ -297,6 +297,7 @@ class TestRules:
         page = text_of(response)
         assert "2 rules evaluate 2 metrics; 1 disabled. 1 firing." in page
         assert "2 firing" in page
+        assert firing.pending_period == "0 s"
 
     @pytest.mark.parametrize(
         ("query", "found"),
