@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -21,6 +23,8 @@ from gdsconsole.kafka.errors import (
 )
 
 _ABORT_TIMEOUT_S = 2.0
+# How much longer than its timeout a call may take before it is given up.
+_GRACE_S = 1.0
 
 
 class TransactionAborted(Exception):
@@ -83,10 +87,19 @@ def send_offsets(producer: Producer, offsets: list[TopicPartition], member: Any,
 
     `member` is the consumer's group metadata: a member that is no longer of the group is refused.
     Raises `TransactionAborted` or `FencedError`.
+
+    librdkafka doesn't hold this call's timeout (its #5456): once metadata no longer lists the broker that it
+    has for the group's coordinator, the call waits for good, also when that broker is back. So it is made in
+    a thread of its own, which is left to its fate with the producer; the next of the same transactional id
+    fences that.
     """
 
     def send(timeout: float) -> None:
-        producer.send_offsets_to_transaction(offsets, member, timeout)
+        sending = _in_thread(lambda: producer.send_offsets_to_transaction(offsets, member, timeout))
+        try:
+            sending.result(timeout + _GRACE_S)
+        except TimeoutError:
+            raise TransactionAborted(f"its offsets were not taken within {timeout:g} s") from None
 
     try:
         _until_done(send, time.monotonic() + timeout_s)
@@ -118,6 +131,22 @@ def abort(producer: Producer, *, timeout_s: float = _ABORT_TIMEOUT_S) -> None:
     """Abort the open transaction; if that fails, the brokers do it when the transaction times out."""
     with suppress(KafkaException):
         _until_done(producer.abort_transaction, time.monotonic() + timeout_s)
+
+
+def _in_thread(call: Callable[[], None]) -> Future[None]:
+    """Make the call in a thread that doesn't keep the process from ending."""
+    future: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    threading.Thread(target=run, name="transaction-offsets", daemon=True).start()
+    return future
 
 
 def _until_done(call: Callable[[float], None], deadline: float) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from gdsconsole.devstack import ports
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
@@ -16,9 +18,11 @@ from gdsconsole.kafka.producing.transactions import (
     TransactionAborted,
     TransactionOutcomeUnknown,
     init_transactions,
+    send_offsets,
     transaction,
 )
 from tests.kafka.reading import read_all
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -98,6 +102,36 @@ def test_a_producer_replaced_by_another_of_its_id_is_fenced(
     with pytest.raises(FencedError):
         send_when_replaced()
     assert values(settings, fresh_topic) == []
+
+
+@pytest.mark.kafka
+def test_a_group_coordinator_that_left_holds_nobody_up(
+    settings: ClientSettings, kafka: KafkaCluster, kafka_admin: AdminClient, fresh_topic: str
+) -> None:
+    group = f"offsets-{uuid.uuid4().hex}"
+    transactional_id = uuid.uuid4().hex
+    member = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": group})
+    place = TopicPartition(fresh_topic, 0)
+
+    def commit(producer: Producer, offset: int) -> None:
+        with transaction(producer, timeout_s=8):
+            at = [TopicPartition(fresh_topic, 0, offset)]
+            send_offsets(producer, at, member.consumer_group_metadata(), timeout_s=2)
+
+    producer = transactional(settings, transactional_id)
+    commit(producer, 1)
+    told = kafka_admin.describe_consumer_groups([group])[group].result(10)
+    kafka.broker(told.coordinator.id).kill()
+    wait_until(
+        lambda: told.coordinator.id not in producer.list_topics(timeout=10).brokers, 20, "the broker has left"
+    )
+    began = time.monotonic()
+    with pytest.raises(TransactionAborted):
+        commit(producer, 2)
+    assert time.monotonic() - began < 8
+    commit(transactional(settings, transactional_id), 3)
+    assert member.committed([place], timeout=10)[0].offset == 3
+    member.close()
 
 
 def test_a_cluster_that_is_down_is_named() -> None:
