@@ -96,7 +96,7 @@ class PipelineView:
     share: str
     stuck: tuple[RetryingPartition, ...]
     more_stuck: int
-    verdict: PipelineStatus
+    status: PipelineStatus
 
     @property
     def running(self) -> int:
@@ -107,13 +107,13 @@ class PipelineView:
     def tone(self) -> str:
         if self.state == PipelineConsumer.State.HALTED or self.is_abandoned:
             return "bad"
-        return "warn" if self.state == PipelineConsumer.State.RETRYING else self.verdict.tone
+        return "warn" if self.state == PipelineConsumer.State.RETRYING else self.status.tone
 
     @property
-    def verdict_told(self) -> str:
-        """The verdict as a sentence, and what its consumers say of it."""
+    def status_told(self) -> str:
+        """Its status as a sentence, and what its consumers say of it."""
         said = f" Its consumers say: {self.reason}." if self.reason else ""
-        return f"{self.name} {self.verdict.text}.{said}"
+        return f"{self.name} {self.status.text}.{said}"
 
     @property
     def standing(self) -> int:
@@ -268,7 +268,7 @@ def pipeline_view(
         ),
         stuck=tuple(stuck[:FAILURES_SHOWN]),
         more_stuck=max(0, len(stuck) - FAILURES_SHOWN),
-        verdict=status.verdict(
+        status=status.pipeline_status(
             state=state,
             running=sum(consumer.pid is not None for consumer in consumers),
             partitions=len(held),

@@ -82,7 +82,7 @@ def lag_of(sampled: Snapshot | None, group: str, *, now: float) -> float | None:
     return sample.get("total_lag") if sample is not None else None
 
 
-def verdict(
+def pipeline_status(
     *,
     state: str,
     running: int,
@@ -129,7 +129,7 @@ def _fresh(published: Snapshot | None, key: str, now: float, fresh_s: float) -> 
 
 
 def headline(told: Sequence[tuple[str, str, PipelineStatus]], *, short: Sequence[str] = ()) -> str:
-    """All pipelines in a sentence, the worst first; of each its name, its state, and its verdict.
+    """All pipelines in a sentence, the worst first; of each its name, its state, and its status.
 
     `short` are clauses about those that lack consumers.
     """

@@ -42,7 +42,7 @@ def pipelines(request: HttpRequest) -> HttpResponse:
 def headline(views: Sequence[PipelineView]) -> str:
     """The page's answer in one sentence, worst first."""
     return status.headline(
-        [(view.name, "abandoned" if view.is_abandoned else view.state, view.verdict) for view in views],
+        [(view.name, "abandoned" if view.is_abandoned else view.state, view.status) for view in views],
         short=[
             f"{view.name} has {view.running} of {view.wanted_consumers} consumers: {view.short}"
             for view in views

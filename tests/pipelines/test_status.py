@@ -13,7 +13,7 @@ from gdsconsole.pipelines.status import (
     around_of,
     headline,
     lag_of,
-    verdict,
+    pipeline_status,
 )
 
 UP = ClusterCondition(brokers_answer=True, absent=frozenset())
@@ -31,7 +31,7 @@ def judged(**changes: Any) -> PipelineStatus:
         "lag": 3.0,
         "around": UP,
     }
-    return verdict(**{**usual, **changes})
+    return pipeline_status(**{**usual, **changes})
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_what_runs_and_can_not_read_is_not_called_running(login):
 
 def test_a_headline_for_a_quiet_day_and_an_empty_one():
     assert headline([]).startswith("No pipeline is known yet")
-    view = replace(selectors.read(now=timezone.now())[0], verdict=PipelineStatus(Kind.READS, "reads"))
+    view = replace(selectors.read(now=timezone.now())[0], status=PipelineStatus(Kind.READS, "reads"))
     assert headline([view, view]) == "Every pipeline reads."
     assert headline([view]) == "alerting reads."
     halted = replace(view, state="halted")

@@ -117,7 +117,7 @@ class Command(TerminalCommand):
             if short:
                 self.tell(f"{name}: {short}; the others wait for one")
         rows = [row for row in services.listing(now=now, processes=processes) if name in ("", row["name"])]
-        told = {view.name: view.verdict for view in selectors.read(now=now)}
+        told = {view.name: view.status for view in selectors.read(now=now)}
         if options["json"]:
             self.stdout.write(json.dumps([_public(row, told.get(row["name"])) for row in rows]))
         else:
@@ -152,9 +152,9 @@ class Command(TerminalCommand):
 
     def _table(self, rows: list[PipelineRow], told: Mapping[str, PipelineStatus]) -> None:
         for row in rows:
-            verdict = told.get(row["name"])
-            runs = verdict is not None and verdict.kind is not Kind.OFF
-            parts = [verdict.text if verdict is not None and runs else "", row["reason"]]
+            status = told.get(row["name"])
+            runs = status is not None and status.kind is not Kind.OFF
+            parts = [status.text if status is not None and runs else "", row["reason"]]
             reason = "".join(f"  {part}" for part in dict.fromkeys(parts) if part)
             self.line(f"{row['name']:<12} {row['group']:<18} {row['state']}{reason}")
             for consumer in row["consumers"]:
@@ -215,7 +215,7 @@ class Command(TerminalCommand):
         self.tell(f"{name}/{slot} {outcome.value}: {why}")
 
 
-def _public(row: PipelineRow, verdict: PipelineStatus | None) -> dict[str, Any]:
+def _public(row: PipelineRow, status: PipelineStatus | None) -> dict[str, Any]:
     fields = ("slot", "host", "pid", "state", "reason", "partitions", "rate_in")
     consumers = [{name: dict(consumer)[name] for name in fields} for consumer in row["consumers"]]
     return {
@@ -223,8 +223,8 @@ def _public(row: PipelineRow, verdict: PipelineStatus | None) -> dict[str, Any]:
         "group": row["group"],
         "state": row["state"],
         "reason": row["reason"],
-        "reading": verdict.kind.value if verdict is not None else Kind.UNKNOWN.value,
-        "reading_reason": verdict.text if verdict is not None else "",
+        "reading": status.kind.value if status is not None else Kind.UNKNOWN.value,
+        "reading_reason": status.text if status is not None else "",
         "wanted_consumers": row["wanted_consumers"],
         "halted": [halts.public(one) for one in row["halted"]],
         "consumers": consumers,
