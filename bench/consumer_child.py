@@ -31,6 +31,8 @@ NAME = "alerting"
 # What a consumer may take until its first record.
 START_S = 30.0
 EVERY_S = 0.02
+# And until it holds its share: what it waits for then isn't there.
+JOINED_S = 60.0
 
 
 @dataclass(slots=True)
@@ -102,13 +104,14 @@ def join(group: str, slot: int, partitions: int) -> None:
     spec = replace(pipeline_catalog.ALERTING, group=group, step=lambda: RulesStep(group=group))
     pipeline = pipeline_catalog.build(spec, slot=slot)
     pipeline.subscribe([stage.TOPIC])
-    told = False
+    told, deadline = False, time.monotonic() + JOINED_S
     while not select.select([sys.stdin], [], [], 0)[0]:
         pipeline.run_once()
         held = pipeline.snapshot()
         if not told and len(held.partitions) == partitions and not held.waiting:
             print(json.dumps({"joined": partitions}), flush=True)
             told = True
+        assert told or time.monotonic() < deadline, f"{held.partitions}, waiting: {held.waiting}"
     sys.stdin.readline()
     pipeline.close(commit=True)
     print(json.dumps({"left": partitions}), flush=True)

@@ -36,7 +36,8 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "DATABASE_URL": f"sqlite:///{stage.DIRECTORY / 'console.sqlite3'}"},
+            # The database among it, where the settings put it.
+            env=os.environ,
         )
 
     def answer(self) -> dict[str, Any]:
