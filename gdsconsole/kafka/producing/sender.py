@@ -223,7 +223,7 @@ class RecordSender:
 
         The list is the sender's from now on. Returns how many were taken.
         """
-        if not by_value(batch):
+        if not _by_value(batch):
             return self.send(OutgoingRecord(record["value"], record["key"]) for record in batch)
         given = len(batch)
         began = (self.delivered + self.failed, self._clock())
@@ -349,7 +349,7 @@ class RecordSender:
             self._fail(record, describe(error))
 
 
-def by_value(batch: list[dict[str, Any]]) -> bool:
+def _by_value(batch: list[dict[str, Any]]) -> bool:
     """Whether these are so small that the buffer is full by their number before it is by their bytes."""
     return sum(len(record["value"] or b"") for record in batch) <= _MAX_BATCHED_BYTES * len(batch)
 

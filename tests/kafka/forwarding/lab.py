@@ -9,10 +9,10 @@ from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
 from gdsconsole.kafka.errors import TransientError
-from gdsconsole.kafka.forwarding.delivery import AfterDelivery
-from gdsconsole.kafka.forwarding.forward_step import ForwardStep
 from gdsconsole.kafka.forwarding.transactional import InTransactions
 from tests.kafka.fake_kafka import FakeBroker, FakeProducer, FakeSource, FakeTransactions
+from tests.kafka.forwarding.after_delivery import AfterDelivery
+from tests.kafka.forwarding.forward_step import ForwardStep
 from tests.kafka.lab import GROUP, TOPIC, Lab
 
 TARGET = "gds.alerts.production"
