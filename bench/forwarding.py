@@ -28,6 +28,7 @@ import stage  # before anything of Django's
 from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.kafka.clients import new_producer
 from gdsconsole.kafka.config import ClientSettings
+from gdsconsole.kafka.consuming.equipment import Stores, Transport, Work
 from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.consuming.static_member import open_member
 from gdsconsole.kafka.forwarding.delivery import Forwarding
@@ -78,15 +79,14 @@ def forwards(
     book = rules()
     kind = ReserialisingStep if reserialise else ForwardStep[Metric]
     pipeline = ConsumerRuntime(
-        group=group,
-        open_source=lambda hooks: open_member(client, group=group, slot=0, hooks=hooks),
-        decoder=pipeline_catalog.ALERTING.decoder(),
-        step=kind(onward, topic=target, choose=book.beyond),
-        dead_letters=None,
-        failures=StoredFailures(group),
-        halts=StoredHalts(group),
-        identify=lambda topics: pipeline_catalog.identify(client, topics),
-        onward=onward,
+        group,
+        transport=Transport(
+            open_source=lambda hooks: open_member(client, group=group, slot=0, hooks=hooks),
+            identify=lambda topics: pipeline_catalog.identify(client, topics),
+            onward=onward,
+        ),
+        work=Work(pipeline_catalog.ALERTING.decoder(), kind(onward, topic=target, choose=book.beyond)),
+        stores=Stores(StoredFailures(group), StoredHalts(group)),
     )
     pipeline.subscribe([stage.TOPIC])
     gc.collect()

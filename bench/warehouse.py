@@ -31,8 +31,8 @@ from django.db import connection
 
 from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.devstack import ports
-from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
+from gdsconsole.kafka.consuming.equipment import Policies
 from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.kafka.step import Batch
 from gdsconsole.pipelines.models import PartitionProgress

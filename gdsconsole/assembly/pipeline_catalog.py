@@ -17,9 +17,9 @@ from gdsconsole.env import TRANSACTIONAL
 from gdsconsole.kafka.clients import Producer, new_producer
 from gdsconsole.kafka.cluster import metadata
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
 from gdsconsole.kafka.consuming.decoding import Decoder, RecordDecoder, ValueDecoder
+from gdsconsole.kafka.consuming.equipment import Policies, Stores, Transport, Work
 from gdsconsole.kafka.consuming.rebalance import Starts
 from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.consuming.static_member import open_member
@@ -172,24 +172,24 @@ def build(spec: PipelineSpec, *, slot: int) -> ConsumerRuntime:
         onward = in_transactions(client, group=spec.group, slot=slot)
         sending = spec.in_transactions(onward)
         step, placed = sending.step, _stored(sending.placed)
-    return ConsumerRuntime(
-        group=spec.group,
+    transport = Transport(
         open_source=lambda hooks: open_member(
             client, group=spec.group, slot=slot, hooks=hooks, protocol=settings.GDS_GROUP_PROTOCOL
         ),
-        decoder=spec.decoder(),
-        step=StoredStep(step or spec.step()),
-        dead_letters=_writer(spec, client, slot),
-        failures=StoredFailures(spec.group),
-        halts=StoredHalts(spec.group),
-        claims=StoredClaims(spec.group),
         identify=lambda topics: identify(client, topics),
         topic_ids=lambda topics: metadata.topic_ids(client, set(topics), timeout_s=2.0),
-        classify=classify_failure,
-        policies=spec.policies,
+        dead_letters=_writer(spec, client, slot),
         onward=onward,
+    )
+    work = Work(
+        decoder=spec.decoder(),
+        step=StoredStep(step or spec.step()),
+        policies=spec.policies,
+        classify=classify_failure,
         placed=placed,
     )
+    stores = Stores(StoredFailures(spec.group), StoredHalts(spec.group), StoredClaims(spec.group))
+    return ConsumerRuntime(spec.group, transport=transport, work=work, stores=stores)
 
 
 def _stored(placed: Callable[[Starts], None]) -> Callable[[Starts], None]:

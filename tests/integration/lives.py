@@ -32,8 +32,8 @@ from dlq.step import IndexStep  # noqa: E402
 from gdsconsole.assembly import pipeline_catalog  # noqa: E402
 from gdsconsole.assembly.run_consumer import run_consumer  # noqa: E402
 from gdsconsole.database.timeouts import PIPELINES, bound_waits  # noqa: E402
-from gdsconsole.kafka.consuming.batch_handler import Policies  # noqa: E402
 from gdsconsole.kafka.consuming.batching import BatchPolicy  # noqa: E402
+from gdsconsole.kafka.consuming.equipment import Policies  # noqa: E402
 from gdsconsole.kafka.forwarding.transactional import InTransactions  # noqa: E402
 from gdsconsole.kafka.offsets.commits import as_partitions  # noqa: E402
 from gdsconsole.kafka.step import Batch  # noqa: E402

@@ -14,6 +14,7 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.env import GroupProtocol
 from gdsconsole.kafka.config import ClientSettings, WrongClientConfig
 from gdsconsole.kafka.consuming.decoding import ValueDecoder
+from gdsconsole.kafka.consuming.equipment import Stores, Timing, Transport, Work
 from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.consuming.static_member import open_member
 from gdsconsole.kafka.errors import FencedError, MemberNotReleased
@@ -40,15 +41,16 @@ def consumer(
     client: ClientSettings, topic: str, database: Database, protocol: GroupProtocol, *, slot: int = 0
 ) -> Iterator[ConsumerRuntime]:
     pipeline = ConsumerRuntime(
-        group=topic,
-        open_source=lambda hooks: open_member(client, group=topic, slot=slot, hooks=hooks, protocol=protocol),
-        decoder=ValueDecoder(decode_text),
-        step=StoreStep(database),
-        dead_letters=None,
-        failures=MemoryFailures(database),
-        halts=MemoryHalts(database),
-        identify=known_as(),
-        idle_s=0.05,
+        topic,
+        transport=Transport(
+            open_source=lambda hooks: open_member(
+                client, group=topic, slot=slot, hooks=hooks, protocol=protocol
+            ),
+            identify=known_as(),
+        ),
+        work=Work(ValueDecoder(decode_text), StoreStep(database)),
+        stores=Stores(MemoryFailures(database), MemoryHalts(database)),
+        timing=Timing(idle_s=0.05),
     )
     pipeline.subscribe([topic])
     try:

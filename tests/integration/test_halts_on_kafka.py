@@ -18,8 +18,8 @@ from confluent_kafka import Producer
 
 from gdsconsole.assembly import pipeline_catalog
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
+from gdsconsole.kafka.consuming.equipment import Policies
 from gdsconsole.kafka.consuming.retries import BreakerPolicy
 from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.dead_letters.envelope import decode

@@ -14,6 +14,7 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.kafka.clients import new_producer
 from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.consuming.decoding import ValueDecoder
+from gdsconsole.kafka.consuming.equipment import Stores, Timing, Transport, Work
 from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.consuming.static_member import open_member
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
@@ -41,22 +42,20 @@ def running(
     group: str,
     slot: int = 0,
     dlq: str | None = None,
-    **rest: Any,
 ) -> Iterator[ConsumerRuntime]:
     writer = None
     if dlq is not None:
         writer = DeadLetterWriter(new_producer(client), topic_for=lambda _: dlq, park=_no_park)
     pipeline = ConsumerRuntime(
-        group=group,
-        open_source=lambda hooks: open_member(client, group=group, slot=slot, hooks=hooks),
-        decoder=ValueDecoder(decode_text),
-        step=step,
-        dead_letters=writer,
-        failures=MemoryFailures(step.database),
-        halts=MemoryHalts(step.database),
-        identify=known_as(),
-        idle_s=0.1,
-        **rest,
+        group,
+        transport=Transport(
+            open_source=lambda hooks: open_member(client, group=group, slot=slot, hooks=hooks),
+            identify=known_as(),
+            dead_letters=writer,
+        ),
+        work=Work(ValueDecoder(decode_text), step),
+        stores=Stores(MemoryFailures(step.database), MemoryHalts(step.database)),
+        timing=Timing(idle_s=0.1),
     )
     pipeline.subscribe([topic])
     try:

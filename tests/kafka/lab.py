@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gdsconsole.kafka.clients import ClientHooks
-from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.decoding import ValueDecoder
+from gdsconsole.kafka.consuming.equipment import Policies, Stores, Timing, Transport, Work
 from gdsconsole.kafka.consuming.runtime import ConsumerRuntime
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter, RefusedDeadLetter
 from tests.kafka.fake_kafka import FakeBroker, FakeProducer, FakeSource
@@ -61,19 +61,16 @@ class Lab:
             return self.source
 
         self.pipeline = ConsumerRuntime(
-            group=GROUP,
-            open_source=open_source,  # type: ignore[arg-type]
-            decoder=ValueDecoder(decode),
-            step=self.step,
-            dead_letters=make(self.producer) if dead_letters else None,
-            failures=self.failures,
-            halts=self.halts,
-            claims=claims,
-            identify=lambda topics: known_as(**{TOPIC: self.topic_id})(topics),
-            policies=policies,
-            onward=onward,
-            clock=lambda: self.now,
-            jitter=lambda: 1.0,
+            GROUP,
+            transport=Transport(
+                open_source=open_source,  # type: ignore[arg-type]
+                identify=lambda topics: known_as(**{TOPIC: self.topic_id})(topics),
+                dead_letters=make(self.producer) if dead_letters else None,
+                onward=onward,
+            ),
+            work=Work(ValueDecoder(decode), self.step, policies or Policies()),
+            stores=Stores(self.failures, self.halts, claims),
+            timing=Timing(clock=lambda: self.now, jitter=lambda: 1.0),
         )
         self.pipeline.subscribe([TOPIC])
         return self.pipeline

@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import KafkaError
 from django.db import connection
 
-from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
+from gdsconsole.kafka.consuming.equipment import Policies
 from gdsconsole.kafka.dead_letters.claims import ClaimResult, RecordClaim
 from gdsconsole.kafka.partitions import TopicIdPartition
 from gdsconsole.kafka.status import ConsumerState

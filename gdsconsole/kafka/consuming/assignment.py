@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
@@ -17,20 +17,17 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from gdsconsole.kafka.clients import Source
 from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition, Phase, stop_of
-from gdsconsole.kafka.consuming.halts import Decision, HaltStore, PartitionHalt
+from gdsconsole.kafka.consuming.equipment import Stores, Work
+from gdsconsole.kafka.consuming.halts import Decision, PartitionHalt
 from gdsconsole.kafka.consuming.rebalance import RebalanceListener
-from gdsconsole.kafka.consuming.retries import Breaker, BreakerPolicy, Failure, FailureStore, reason_of
-from gdsconsole.kafka.consuming.topic_watch import TopicWatch
+from gdsconsole.kafka.consuming.retries import Breaker, Failure, reason_of
+from gdsconsole.kafka.consuming.topic_watch import Identify, TopicWatch
 from gdsconsole.kafka.errors import FailureKind, TransientError, kafka_error
 from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker
 from gdsconsole.kafka.offsets.start_offsets import MADE_AGAIN, Commit, StartOffset, label, labelled, start_of
 from gdsconsole.kafka.partitions import TopicIdPartition, TopicPartition
-from gdsconsole.kafka.step import Step
 
 log = logging.getLogger(__name__)
-
-# Cluster id and topic id by topic name.
-Identify = Callable[[Iterable[str]], Mapping[str, tuple[str, str]]]
 
 OFFSETS_TIMEOUT_S = 2.0
 PLACE_AGAIN_S = 1.0
@@ -47,25 +44,19 @@ class Assignment:
         self,
         *,
         source: Source,
-        step: Step[Any],
-        offsets: OffsetTracker,
-        failures: FailureStore,
-        halts: HaltStore,
         identify: Identify,
-        classify: Callable[[BaseException], FailureKind],
-        breaker: BreakerPolicy,
+        work: Work,
+        stores: Stores,
+        offsets: OffsetTracker,
         listener: RebalanceListener,
         watch: TopicWatch,
         clock: Callable[[], float],
     ) -> None:
         self._source = source
-        self._step = step
-        self._offsets = offsets
-        self._failures = failures
-        self._halts = halts
         self._identify = identify
-        self._classify = classify
-        self._breaker = breaker
+        self._work = work
+        self._stores = stores
+        self._offsets = offsets
         self._listener = listener
         self._watch = watch
         self._clock = clock
@@ -113,7 +104,7 @@ class Assignment:
             self._source.pause(added)
         for part in added:
             tp = TopicPartition(part.topic, part.partition)
-            self._held[tp] = AssignedPartition(tp, Breaker(self._breaker))
+            self._held[tp] = AssignedPartition(tp, Breaker(self._work.policies.breaker))
         self._changed("assigned", added)
 
     def on_revoke(self, _: Any, partitions: list[ClientPartition]) -> None:
@@ -132,7 +123,7 @@ class Assignment:
         self._offsets.forget(tps)
         self._listener.forget(tps)
         try:
-            self._step.revoked([held.id for held in gone if held is not None and held.id is not None])
+            self._work.step.revoked([held.id for held in gone if held is not None and held.id is not None])
         except Exception:
             log.exception("the step failed to let go of partitions")
         self._source.incremental_unassign(partitions)
@@ -222,7 +213,7 @@ class Assignment:
         """The log ends at `end`, before what was read of it: truncated, or another topic by now."""
         try:
             part = self._identified([held])[held.tp]
-            stored = self._step.assigned([part]).get(part, 0)
+            stored = self._work.step.assigned([part]).get(part, 0)
             from_the_start = part != held.id or stored == 0
             held.id, held.stored = part, stored
             held.position = 0 if from_the_start else end
@@ -258,7 +249,7 @@ class Assignment:
         try:
             self._find(partitions, now)
         except Exception as error:
-            if self._classify(error) is FailureKind.UNKNOWN:
+            if self._work.classify(error) is FailureKind.UNKNOWN:
                 # No record is to blame, and giving up would leave the partition unread.
                 log.exception("can't place %s", ", ".join(held.name for held in partitions))
             for held in partitions:
@@ -278,9 +269,9 @@ class Assignment:
                 raise KafkaException(answer.error)
             commit = Commit(answer.offset, labelled(answer.metadata)) if answer.offset >= 0 else None
             commits[TopicPartition(answer.topic, answer.partition)] = commit
-        stored = self._step.assigned(list(ids.values()))
-        failures = self._failures.load(list(ids.values()))
-        halts = self._halts.load(list(ids.values()))
+        stored = self._work.step.assigned(list(ids.values()))
+        failures = self._stores.failures.load(list(ids.values()))
+        halts = self._stores.halts.load(list(ids.values()))
         starts = {part: start_of(part, commits[tp], stored) for tp, part in ids.items()}
         try:
             self._listener.placed({part: (start.committed, start.stored) for part, start in starts.items()})
@@ -377,7 +368,7 @@ class Assignment:
         if self._clock() < self._save_from:
             return
         try:
-            self._failures.save(failure)
+            self._stores.failures.save(failure)
         except Exception as error:
             self._save_from = self._clock() + SAVE_AGAIN_S
             log.warning("a failure of %s isn't stored: %s", failure.partition.topic, reason_of(error))
@@ -387,7 +378,7 @@ class Assignment:
         if held.id is None:
             return
         try:
-            self._failures.clear(held.id)
+            self._stores.failures.clear(held.id)
         except Exception as error:
             log.warning("an old failure of %s isn't removed: %s", held.name, reason_of(error))
 

@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gdsconsole.kafka.clients import Record
 from gdsconsole.kafka.consuming.assigned_partition import AssignedPartition, Phase
 from gdsconsole.kafka.consuming.assignment import Assignment
-from gdsconsole.kafka.consuming.batching import BatchPolicy, offset_of, partition_of, stretches
+from gdsconsole.kafka.consuming.batching import offset_of, partition_of, stretches
 from gdsconsole.kafka.consuming.dead_lettering import DeadLettering
-from gdsconsole.kafka.consuming.decoding import DecodedBatch, Decoder, Undecodable
+from gdsconsole.kafka.consuming.decoding import DecodedBatch, Undecodable
+from gdsconsole.kafka.consuming.equipment import Timing, Work
 from gdsconsole.kafka.consuming.halting import Halting
 from gdsconsole.kafka.consuming.halts import MustHalt
 from gdsconsole.kafka.consuming.retries import (
-    BreakerPolicy,
     Failure,
     HandledCounts,
-    RetryPolicy,
     is_exhausted,
     next_failure,
     reason_of,
@@ -36,7 +35,7 @@ from gdsconsole.kafka.forwarding.delivery import Forwarding
 from gdsconsole.kafka.offsets.safe_offsets import OffsetTracker, Stretch
 from gdsconsole.kafka.partitions import TopicIdPartition, TopicPartition
 from gdsconsole.kafka.status import Counters
-from gdsconsole.kafka.step import Batch, Step
+from gdsconsole.kafka.step import Batch
 
 log = logging.getLogger(__name__)
 
@@ -50,33 +49,19 @@ DEAD_AT_ONCE = 100
 Stretches = Mapping[TopicPartition, tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Policies:
-    batch: BatchPolicy = field(default_factory=BatchPolicy)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)  # of a partition
-    consumer_breaker: BreakerPolicy = field(
-        default_factory=lambda: BreakerPolicy(max_dead_letters=20_000, min_records=1_000)
-    )  # of all partitions of a consumer together
-
-
 @dataclass(slots=True)
 class BatchHandler:
     """Handles batches for one consumer. No method raises a failure of a record."""
 
     group: str
-    decoder: Decoder
-    step: Step[Any]
+    work: Work
+    timing: Timing
+    onward: Forwarding | None
     burials: DeadLettering
     halting: Halting
     assignment: Assignment
     offsets: OffsetTracker
     counters: Counters
-    policies: Policies
-    classify: Callable[[BaseException], FailureKind]
-    clock: Callable[[], float]
-    jitter: Callable[[], float]
-    onward: Forwarding | None = None
 
     def handle(self, records: list[Record]) -> None:
         """Hand on what is wanted, in one batch; what failed before is kept apart from the rest."""
@@ -141,7 +126,7 @@ class BatchHandler:
             self.burials.bury(decoded.bad)
             stored = self._apply(Batch(decoded.records, decoded.values, moves), taken)
         except Exception as error:
-            kind = None if _must_halt(error) else self.classify(error)
+            kind = None if _must_halt(error) else self.work.classify(error)
             if kind is FailureKind.TRANSIENT:
                 for held, first, _ in parts:
                     self._retry_later(held, self._next_failure(held, first, error, kind))
@@ -207,14 +192,14 @@ class BatchHandler:
             if _must_halt(error):
                 self._halt(held, offset, error)
                 return False
-            kind = self.classify(error)
+            kind = self.work.classify(error)
             failure = None
             if kind is FailureKind.FENCED:
                 self._reload([held], error)
                 return False
             if kind is not FailureKind.POISON:
                 failure = self._next_failure(held, offset, error, kind)
-                if not is_exhausted(failure, self.policies.retry):
+                if not is_exhausted(failure, self.work.policies.retry):
                     self._retry_later(held, failure)
                     return False
             return self._abandon(held, record, error, failure, moves, taken)
@@ -240,12 +225,12 @@ class BatchHandler:
             self.burials.bury(bad, failure, stage="step")
             stored = self._apply(Batch((), (), moves), taken)
         except Exception as again:
-            kind = None if _must_halt(again) else self.classify(again)
+            kind = None if _must_halt(again) else self.work.classify(again)
             if kind is FailureKind.FENCED:
                 self._reload([held], again)
             elif kind is FailureKind.TRANSIENT and failure is not None:
                 # It has had its tries; what is left is to write it down.
-                self._retry_later(held, replace(failure, next_try_at=self.clock() + POSTPONED_S))
+                self._retry_later(held, replace(failure, next_try_at=self.timing.clock() + POSTPONED_S))
             elif kind is FailureKind.TRANSIENT:
                 self._retry_later(held, self._next_failure(held, offset, again, kind))
             else:
@@ -259,17 +244,17 @@ class BatchHandler:
         """What is this group's to apply; a replay that is for another group is passed over."""
         if any(map(type(records[0]).headers, records)):
             records = [record for record in records if not is_for_another(record, self.group)]
-        return self.decoder(records) if records else DecodedBatch((), ())
+        return self.work.decoder(records) if records else DecodedBatch((), ())
 
     def _apply(self, batch: Batch[Any], taken: Sequence[Stretch]) -> bool:
         """Have the step handle the batch; its stretches are done, or will be when what it sent arrives."""
         if self.onward is None:
-            stored = self.step.handle(batch)
+            stored = self.work.step.handle(batch)
             for stretch in taken:
                 self.offsets.done(stretch)
             return stored
         try:
-            stored = self.step.handle(batch)
+            stored = self.work.step.handle(batch)
         except BaseException:
             self.onward.drop()
             raise
@@ -301,9 +286,9 @@ class BatchHandler:
             offset=offset,
             error=error,
             kind=kind,
-            policy=self.policies.retry,
-            now=self.clock(),
-            jitter=self.jitter(),
+            policy=self.work.policies.retry,
+            now=self.timing.clock(),
+            jitter=self.timing.jitter(),
         )
 
     def _retry_later(self, held: AssignedPartition, failure: Failure) -> None:
@@ -311,7 +296,7 @@ class BatchHandler:
         log.warning(
             "%s waits %.1f s at %s@%d after attempt %d: %s: %s",
             self.group,
-            failure.next_try_at - self.clock(),
+            failure.next_try_at - self.timing.clock(),
             held.name,
             failure.offset,
             failure.attempt,

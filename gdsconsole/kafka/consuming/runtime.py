@@ -7,31 +7,26 @@ take long, or fail, is retried from here: polling never stops for it.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from confluent_kafka import KafkaError
 
-from gdsconsole.kafka.clients import ClientHooks, Record, Source
+from gdsconsole.kafka.clients import ClientHooks, Record
 from gdsconsole.kafka.consuming.assigned_partition import Phase
-from gdsconsole.kafka.consuming.assignment import Assignment, Identify
-from gdsconsole.kafka.consuming.batch_handler import BatchHandler, Policies
+from gdsconsole.kafka.consuming.assignment import Assignment
+from gdsconsole.kafka.consuming.batch_handler import BatchHandler
 from gdsconsole.kafka.consuming.batching import Collector, next_limit
 from gdsconsole.kafka.consuming.dead_lettering import DeadLettering
-from gdsconsole.kafka.consuming.decoding import Decoder
+from gdsconsole.kafka.consuming.equipment import Stores, Timing, Transport, Work
 from gdsconsole.kafka.consuming.halting import Halting
-from gdsconsole.kafka.consuming.halts import HaltStore
 from gdsconsole.kafka.consuming.partition_events import PartitionEvents
 from gdsconsole.kafka.consuming.rebalance import Starts
-from gdsconsole.kafka.consuming.retries import FailureStore, reason_of
+from gdsconsole.kafka.consuming.retries import reason_of
 from gdsconsole.kafka.consuming.static_member import leave
-from gdsconsole.kafka.consuming.topic_watch import TopicIds, TopicWatch, ids_alone
-from gdsconsole.kafka.dead_letters.claims import ClaimStore
-from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
-from gdsconsole.kafka.errors import FailureKind, classify, classify_kafka, describe, ended_by, is_fatal
+from gdsconsole.kafka.consuming.topic_watch import TopicWatch, ids_alone
+from gdsconsole.kafka.errors import FailureKind, classify_kafka, describe, ended_by, is_fatal
 from gdsconsole.kafka.forwarding.delivery import Forwarding, NotDelivered
 from gdsconsole.kafka.forwarding.transactional import committer
 from gdsconsole.kafka.offsets.commits import AFTER_REFUSAL_S
@@ -48,11 +43,9 @@ from gdsconsole.kafka.status import (
     Notice,
     state_of,
 )
-from gdsconsole.kafka.step import Step
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 0.5
 TICK_S = 1.0
 CLOSE_TIMEOUT_S = 10.0
 REVOKE_TIMEOUT_S = 5.0
@@ -61,74 +54,48 @@ AFTER_EVICTION_S = 5.0
 
 
 class ConsumerRuntime:
-    """One consumer. `run_once` is a batch; `close` gives the partitions up, or leaves them to a restart.
-
-    `open_source` makes the consumer here, in the process that uses it. `classify` knows failures that this
-    package doesn't (a locked database). `dead_letters` is None where the decoder takes everything; `claims`
-    shares them with other groups. `onward` is what the step sends records on by; `placed` is told where
-    partitions start. `topic_ids` tells in a thread, as `identify` does, which topics these are.
-    """
+    """One consumer. `run_once` is a batch; `close` gives the partitions up, or leaves them to a restart."""
 
     def __init__(
-        self,
-        *,
-        group: str,
-        open_source: Callable[[ClientHooks], Source],
-        decoder: Decoder,
-        step: Step[Any],
-        dead_letters: DeadLetterWriter | None,
-        failures: FailureStore,
-        halts: HaltStore,
-        claims: ClaimStore | None = None,
-        identify: Identify,
-        topic_ids: TopicIds | None = None,
-        classify: Callable[[BaseException], FailureKind] = classify,
-        policies: Policies | None = None,
-        onward: Forwarding | None = None,
-        placed: Callable[[Starts], None] | None = None,
-        clock: Callable[[], float] = time.time,
-        jitter: Callable[[], float] = random.random,
-        idle_s: float = IDLE_S,
+        self, group: str, *, transport: Transport, work: Work, stores: Stores, timing: Timing | None = None
     ) -> None:
+        timing = timing or Timing()
+        policies = work.policies
         self.group = group
+        self._work, self._clock = work, timing.clock
+        self._open_source, self._dead_letters = transport.open_source, transport.dead_letters
+        self._onward = transport.onward
+        self._topics: list[str] = []
+        self._limit = policies.batch.maximum
+        self._is_given = self._draining = False
+        self._fatal: KafkaError | None = None
+        self._ticked_at = 0.0
+
+        # For its snapshot.
         self.counters = Counters()
         self.halted: str | None = None
-        self._policies = policies or Policies()
-        self._step = step
-        self._dead_letters = dead_letters
-        self._classify = classify
-        self._clock = clock
-        self._limit = self._policies.batch.maximum
-        self._topics: list[str] = []
-        self._is_given = self._draining = False
         self._trouble, self._news = Notice(TROUBLE_S), Notice(NEWS_S)
-        self._watch = TopicWatch(topic_ids or ids_alone(identify), clock)
-        self._fatal: KafkaError | None = None
         self._batch_s: float | None = None
-        window_s = max(RATED_OVER_S, 2 * self._policies.batch.longest_s)
+        window_s = max(RATED_OVER_S, 2 * policies.batch.longest_s)
         self._meter_in, self._meter_out = Meter(window_s), Meter(window_s)
-        self._ticked_at = 0.0
+
+        # Each is given those above it; the commits hear from the client, and the rest asks it.
         self._offsets = OffsetTracker()
-        self._onward = onward
-        self._on_placed = placed
-        self._commits = committer(onward, self._offsets, self.counters, clock)
+        self._watch = TopicWatch(transport.topic_ids or ids_alone(transport.identify), timing.clock)
+        self._commits = committer(transport.onward, self._offsets, self.counters, timing.clock)
         self._hooks = ClientHooks(on_error=self._on_error, on_commit=self._commits.on_commit)
-        self._open_source = open_source
-        self._source = open_source(self._hooks)
+        self._source = transport.open_source(self._hooks)
         self._commits.use(self._source)
-        self._collector = Collector(self._source, self._policies.batch, idle_s=idle_s, clock=clock)
+        self._collector = Collector(self._source, policies.batch, idle_s=timing.idle_s, clock=timing.clock)
         self._assignment = Assignment(
             source=self._source,
-            step=step,
+            identify=transport.identify,
+            work=work,
+            stores=stores,
             offsets=self._offsets,
-            failures=failures,
-            halts=halts,
-            identify=identify,
-            classify=classify,
-            breaker=self._policies.breaker,
             listener=self,
             watch=self._watch,
-            clock=clock,
+            clock=timing.clock,
         )
         self._events = PartitionEvents(
             group=group, assignment=self._assignment, offsets=self._offsets, counters=self.counters
@@ -137,25 +104,24 @@ class ConsumerRuntime:
             group=group,
             assignment=self._assignment,
             offsets=self._offsets,
-            store=halts,
-            policy=self._policies.consumer_breaker,
+            store=stores.halts,
+            policy=policies.consumer_breaker,
             skip=lambda held, to: self._handler.skip(held, to),
-            clock=clock,
+            clock=timing.clock,
+        )
+        burials = DeadLettering(
+            group, transport.dead_letters, self._assignment, self.counters, timing.clock, stores.claims
         )
         self._handler = BatchHandler(
             group=group,
-            decoder=decoder,
-            step=step,
-            burials=DeadLettering(group, dead_letters, self._assignment, self.counters, clock, claims),
+            work=work,
+            timing=timing,
+            onward=transport.onward,
+            burials=burials,
             halting=self._halting,
             assignment=self._assignment,
             offsets=self._offsets,
             counters=self.counters,
-            policies=self._policies,
-            classify=classify,
-            clock=clock,
-            jitter=jitter,
-            onward=onward,
         )
 
     def subscribe(self, topics: Sequence[str]) -> None:
@@ -232,7 +198,7 @@ class ConsumerRuntime:
             self._take(records)
             self._batch_s = time.perf_counter() - began
             self._limit = next_limit(
-                self._policies.batch, limit=self._limit, taken=len(records), took_s=self._batch_s
+                self._work.policies.batch, limit=self._limit, taken=len(records), took_s=self._batch_s
             )
         if self._onward is not None:
             self._settle_onward(self._onward)
@@ -271,7 +237,7 @@ class ConsumerRuntime:
                 self._dead_letters.discard()
         finally:
             try:
-                self._step.close()
+                self._work.step.close()
             finally:
                 self._source.close()
 
@@ -279,7 +245,7 @@ class ConsumerRuntime:
         """What this consumer is doing; reads counters alone."""
         now = self._clock()
         partitions = self._assignment.partitions
-        written: int | None = getattr(self._step, "written", None)
+        written: int | None = getattr(self._work.step, "written", None)
         self.counters.rebalances = self._assignment.rebalances
         halted = {held.name: held.reason for held in partitions if held.phase is Phase.HALTED}
         waiting = {held.name: held.reason for held in partitions if held.is_waiting}
@@ -338,10 +304,10 @@ class ConsumerRuntime:
 
     def placed(self, starts: Starts) -> None:
         """Let the step's side settle what the last owner left, and let go what it sends on for that."""
-        if self._on_placed is None:
+        if self._work.placed is None:
             return
         try:
-            self._on_placed(starts)
+            self._work.placed(starts)
         except BaseException:
             if self._onward is not None:
                 self._onward.drop()
@@ -393,8 +359,8 @@ class ConsumerRuntime:
             return
         self._ticked_at = now
         try:
-            self._step.tick(datetime.fromtimestamp(now, UTC))
+            self._work.step.tick(datetime.fromtimestamp(now, UTC))
         except Exception as error:
-            if self._classify(error) is FailureKind.UNKNOWN:
+            if self._work.classify(error) is FailureKind.UNKNOWN:
                 log.exception("%s: the step's tick failed", self.group)
             self._trouble.say(f"{type(error).__name__}: {reason_of(error)}", now)

@@ -25,9 +25,11 @@ PATIENCE_S = 0.5
 AFTER_SILENCE_S = 3.0
 
 TopicIds = Callable[[Iterable[str]], Mapping[str, str]]
+# Cluster id and topic id by topic name.
+Identify = Callable[[Iterable[str]], Mapping[str, tuple[str, str]]]
 
 
-def ids_alone(identify: Callable[[Iterable[str]], Mapping[str, tuple[str, str]]]) -> TopicIds:
+def ids_alone(identify: Identify) -> TopicIds:
     """The topics' ids without those of their clusters."""
     return lambda topics: {topic: topic_id for topic, (_, topic_id) in identify(topics).items()}
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import KafkaError
 
-from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
+from gdsconsole.kafka.consuming.equipment import Policies
 from gdsconsole.kafka.consuming.halts import Decision, PartitionHalt
 from gdsconsole.kafka.consuming.retries import BreakerPolicy
 from gdsconsole.kafka.errors import TransientError

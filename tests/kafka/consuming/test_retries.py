@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gdsconsole.kafka.consuming.batch_handler import Policies
+from gdsconsole.kafka.consuming.equipment import Policies
 from gdsconsole.kafka.consuming.retries import (
     Breaker,
     BreakerBound,

@@ -7,8 +7,8 @@ from datetime import datetime
 from confluent_kafka import KafkaError
 
 from gdsconsole.kafka.consuming import batch_handler
-from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
+from gdsconsole.kafka.consuming.equipment import Policies
 from gdsconsole.kafka.errors import FailureKind, TransientError
 from gdsconsole.kafka.status import ConsumerState
 from tests.kafka.lab import DLQ, P0, TOPIC, Lab

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
+from gdsconsole.kafka.consuming.equipment import Policies
 from gdsconsole.kafka.dead_letters.envelope import decode
 from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter, FlushResult
 from gdsconsole.kafka.partitions import TopicIdPartition

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError
 
-from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
+from gdsconsole.kafka.consuming.equipment import Policies
 from tests.kafka.lab import P1, Lab
 
 PATIENT = Policies(batch=BatchPolicy(minimum=1, maximum=100, enough=5, wait_s=5.0))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gdsconsole.kafka.config import ClientSettings
-from gdsconsole.kafka.consuming.batch_handler import Policies
 from gdsconsole.kafka.consuming.batching import BatchPolicy
+from gdsconsole.kafka.consuming.equipment import Policies
 from gdsconsole.kafka.errors import TransientError
 from gdsconsole.kafka.forwarding.transactional import InTransactions
 from tests.kafka.fake_kafka import FakeBroker, FakeProducer, FakeSource, FakeTransactions
