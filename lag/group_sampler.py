@@ -13,7 +13,7 @@ known is None with its reason: no commit, a leader that doesn't answer, a commit
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gdsconsole.kafka.browsing.record_times import Position, RecordTimes
@@ -60,11 +60,16 @@ def take_snapshot(
     *,
     times: RecordTimes,
     wanted: Callable[[str], bool] = lambda group: True,
+    known: Collection[str] = (),
     rated_topics: Collection[str] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> GroupsSnapshot:
     """Read every wanted group and the ends of the topics they read; where `rated_topics` are given, the
     ends of those and of others too.
+
+    `known` are groups that existed before. While a coordinator moves, the brokers list its groups nowhere
+    and say nothing of it: one of `known` that isn't listed is asked for by its name, and read as unknown
+    unless its coordinator says that there is no such group.
 
     Raises `KafkaUnavailable` when no broker answered.
     """
@@ -76,7 +81,9 @@ def take_snapshot(
     cluster = read_cluster(settings, timeout_s=timeout_s())
     listing = list_groups(settings, timeout_s=timeout_s())
     listed = [group for group in listing.groups if wanted(group.group)]
-    read = read_groups(settings, [group.group for group in listed], timeout_s=timeout_s())
+    unlisted = sorted(set(known) - {group.group for group in listing.groups})
+    names = [group.group for group in listed] + unlisted
+    read = read_groups(settings, names, timeout_s=timeout_s())
     parts = {group.group: partitions_of(group, read[group.group], cluster) for group in listed}
     needed = {part for chosen in parts.values() for part in chosen}
     rated = set() if rated_topics is None else _rated(cluster, rated_topics, already=needed)
@@ -90,10 +97,22 @@ def take_snapshot(
     return GroupsSnapshot(
         at=at,
         cluster_id=cluster.cluster_id,
-        groups=tuple(_with_ages(groups, ranges, times, at)),
+        groups=(*_with_ages(groups, ranges, times, at), *_moving(read[name] for name in unlisted)),
         topics=_topic_ends(cluster, topics - unread.keys(), ranges, ids),
         incomplete=listing.incomplete,
     )
+
+
+def _moving(unlisted: Iterable[Group]) -> Iterator[GroupReading]:
+    """Of groups that no broker listed, those that may exist all the same."""
+    for group in unlisted:
+        if group.committed is None:
+            reason = group.error or "its coordinator gave no answer"
+        elif group.committed or group.members:
+            reason = "its coordinator is moving to another broker"
+        else:
+            continue
+        yield GroupReading(group.group, group.state, members=None, partitions=(), error=reason)
 
 
 def partitions_of(listed: ListedGroup, group: Group, cluster: Cluster) -> list[Coordinates]:

@@ -38,16 +38,18 @@ def read_lag(
     history: SampleWindow,
     now: datetime,
     group: str | None = None,
+    known: Collection[str] = (),
     rated_topics: Collection[str] | None = None,
 ) -> tuple[GroupsSnapshot, list[GroupSample]]:
     """One reading of all groups, or of one, judged by the stored history; nothing is written.
 
-    `rated_topics` as in `take_snapshot`. Raises `KafkaUnavailable`.
+    `known` and `rated_topics` as in `take_snapshot`. Raises `KafkaUnavailable`.
     """
     snapshot = take_snapshot(
         settings,
         times=times,
         wanted=lambda name: group is None or name == group,
+        known=known,
         rated_topics=rated_topics,
     )
     history.refresh(now=now)
@@ -61,7 +63,12 @@ def sample_groups(
     known = set(GroupSample.objects.newest().values_list("group", flat=True))
     try:
         snapshot, rows = read_lag(
-            settings=settings, times=times, history=history, now=now, rated_topics=_declared_topics()
+            settings=settings,
+            times=times,
+            history=history,
+            now=now,
+            known=known,
+            rated_topics=_declared_topics(),
         )
     except KafkaUnavailable as error:
         rows = [_unknown_row(group, str(error), now) for group in sorted(known)]
@@ -249,10 +256,7 @@ def _lag_by_topic(row: GroupSample) -> dict[str, int | None] | None:
 
 
 def _resolve_deleted(existing: Collection[str], *, now: datetime) -> None:
-    """No sample would ever resolve the alerts of a group that is no more.
-
-    A group whose coordinator moves may be missing from a listing without an error, for a moment.
-    """
+    """No sample would ever resolve the alerts of a group that is no more."""
     for alert in Alert.objects.open().filter(rule__source=Source.LAG):
         group = alert.labels.get("group", "")
         if group in existing or GroupSample.objects.of_group(group, since=now - GONE_AFTER).exists():

@@ -100,7 +100,11 @@ class Groups:
 
     def snapshot(self, *groups: str) -> GroupsSnapshot:
         return take_snapshot(
-            self.settings, times=self.times, wanted=lambda group: group in groups, rated_topics=[]
+            self.settings,
+            times=self.times,
+            wanted=lambda group: group in groups,
+            known=groups,
+            rated_topics=[],
         )
 
     def read(self, group: str) -> GroupReading:

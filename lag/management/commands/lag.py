@@ -63,6 +63,7 @@ class Command(TerminalCommand):
                     history=SampleWindow(),
                     now=timezone.now(),
                     group=wanted,
+                    known=() if wanted is None else [wanted],
                 )
         except (KafkaUnavailable, WrongClientConfig) as error:
             raise CommandError(str(error)) from error
