@@ -18,7 +18,7 @@ import redis
 
 from gdsconsole.devstack import ports
 from gdsconsole.devstack.redis_server import RedisServer
-from gdsconsole.kafka.consuming.idempotent import ClaimState, IdempotentProcessor, key_of
+from gdsconsole.kafka.idempotent import ClaimState, IdempotentProcessor, key_of
 from gdsconsole.kafka.partitions import TopicPartitionOffset
 
 BATCH = 500

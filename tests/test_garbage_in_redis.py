@@ -18,7 +18,7 @@ from django.test import Client
 from django.utils import timezone
 
 from gdsconsole import heartbeat
-from gdsconsole.kafka.consuming.idempotent import IdempotentProcessor
+from gdsconsole.kafka.idempotent import IdempotentProcessor
 from gdsconsole.kafka.partitions import TopicPartitionOffset
 from gdsconsole.live import events, publish, schemas
 from gdsconsole.live.recent_values import history

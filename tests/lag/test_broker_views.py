@@ -14,7 +14,7 @@ from lag import broker_views
 from lag.models import BrokerSample
 from tests.factories import broker_figures
 from tests.lag.conftest import text_of
-from tests.lag.test_group_views import chart_in, plain
+from tests.lag.reading_pages import chart_in, plain
 from topics import seed
 from topics.alerting.services import Measurement, record_measurements
 

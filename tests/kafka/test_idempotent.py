@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from gdsconsole.devstack.redis_server import RedisServer
-from gdsconsole.kafka.consuming.idempotent import ClaimState, IdempotentProcessor, StillBusy, key_of
 from gdsconsole.kafka.errors import FailureKind
+from gdsconsole.kafka.idempotent import ClaimState, IdempotentProcessor, StillBusy, key_of
 from gdsconsole.kafka.partitions import TopicPartitionOffset
 from gdsconsole.pipelines.storage import classify_failure
 from tests.waiting import wait_until
