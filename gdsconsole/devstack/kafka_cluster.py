@@ -254,8 +254,11 @@ class Broker:
         self.start()
 
     def freeze(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
-        self._running().send_signal(signal.SIGSTOP)
+        """SIGSTOP: connections stay open and nothing answers. On return none of its threads runs."""
+        process = self._running()
+        process.send_signal(signal.SIGSTOP)
+        # Each thread stops by itself, a moment later where it is at work; the parent is told of the last.
+        os.waitpid(process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         self._running().send_signal(signal.SIGCONT)

@@ -19,6 +19,7 @@ from gdsconsole.kafka.config import ClientSettings
 from gdsconsole.kafka.dead_letters.envelope import decode
 from gdsconsole.kafka.errors import InvalidMessage
 from gdsconsole.pipelines.models import PipelineConsumer
+from tests.integration.offsets import committed_offsets, end_offsets
 from tests.integration.processes import Part, Parts, console_parts
 from tests.integration.traffic import Acknowledged, Place, Traffic
 from tests.kafka.reading import read_all
@@ -91,8 +92,7 @@ class Stream:
         topic, count = (self.dead, DLQ_PARTITIONS) if name == "dlq-index" else (self.metrics, PARTITIONS)
         parts = [TopicPartition(topic, number) for number in range(count)]
         with self._consumer(self.group(name)) as consumer:
-            committed = [part.offset for part in consumer.committed(parts, timeout=10)]
-            ends = [consumer.get_watermark_offsets(part, timeout=10)[1] for part in parts]
+            committed, ends = committed_offsets(consumer, parts), end_offsets(consumer, parts)
         return None if min(committed) < 0 else sum(ends) - sum(committed)
 
     def faults(self) -> dict[str, int]:

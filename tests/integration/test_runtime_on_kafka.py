@@ -21,6 +21,7 @@ from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
 from gdsconsole.kafka.errors import TransientError
 from gdsconsole.kafka.status import ConsumerState
 from gdsconsole.kafka.step import Batch
+from tests.integration.offsets import committed_offsets
 from tests.kafka.deleting import delete_before
 from tests.kafka.steps import Database, MemoryFailures, MemoryHalts, StoreStep, decode_text, known_as
 from tests.waiting import wait_until
@@ -89,7 +90,7 @@ def committed(client: ClientSettings, group: str, topic: str, partitions: int = 
     consumer = Consumer({"bootstrap.servers": client.bootstrap_servers, "group.id": group})
     try:
         parts = [TopicPartition(topic, number) for number in range(partitions)]
-        return [part.offset for part in consumer.committed(parts, timeout=10)]
+        return committed_offsets(consumer, parts)
     finally:
         consumer.close()
 

@@ -22,8 +22,6 @@ from confluent_kafka import (
     Consumer,
     ConsumerGroupState,
     ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
     Producer,
     TopicPartition,
 )
@@ -32,6 +30,7 @@ from confluent_kafka.admin import AdminClient
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.env import ROOT
 from gdsconsole.kafka.dead_letters.envelope import decode
+from tests.integration.offsets import committed_offsets
 from tests.integration.processes import Part, Parts, console_parts
 from tests.postgresql import PostgresqlServer
 from tests.waiting import wait_until
@@ -40,7 +39,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(300)]
 
 PARTITIONS = 12
 POISON = [b"not json", b"\xff\xfe", None, b'{"value": "high"}', b"[]"]
-COORDINATOR_MOVES = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
 Place = tuple[int, int]
 
 
@@ -128,15 +126,11 @@ class World:
         return found
 
     def committed(self, group: str) -> int:
-        """How many records the group has behind it; 0 too while its coordinator is being found."""
+        """How many records the group has behind it."""
         consumer = Consumer({"bootstrap.servers": self._kafka.bootstrap_servers, "group.id": group})
         asked = [TopicPartition(self.metrics, n) for n in range(PARTITIONS)]
         try:
-            return sum(max(0, part.offset) for part in consumer.committed(asked, timeout=10))
-        except KafkaException as error:
-            if error.args[0].code() in COORDINATOR_MOVES:
-                return 0
-            raise
+            return sum(max(0, offset) for offset in committed_offsets(consumer, asked))
         finally:
             consumer.close()
 

@@ -23,6 +23,7 @@ from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.pipelines import services
 from gdsconsole.pipelines.models import PartitionProgress, PipelineConsumer
 from tests.factories import by
+from tests.integration.offsets import committed_offsets, end_offsets
 from tests.integration.processes import Parts, console_parts
 from tests.waiting import wait_until
 from topics.models import Alert, AlertEvent, Source
@@ -93,14 +94,14 @@ class Group:
 
     def lag(self) -> int | None:
         """None while a partition has no commit."""
-        committed = [part.offset for part in self._consumer.committed(self._parts, timeout=10)]
-        ends = [self._consumer.get_watermark_offsets(part, timeout=10)[1] for part in self._parts]
+        committed = committed_offsets(self._consumer, self._parts)
+        ends = end_offsets(self._consumer, self._parts)
         if min(committed) < 0:
             return None
         return sum(ends) - sum(committed)
 
     def done(self) -> int:
-        return sum(max(0, part.offset) for part in self._consumer.committed(self._parts, timeout=10))
+        return sum(max(0, offset) for offset in committed_offsets(self._consumer, self._parts))
 
     def close(self) -> None:
         self._consumer.close()
