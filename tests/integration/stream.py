@@ -150,7 +150,7 @@ class Stream:
         written: dict[str, set[Place]] = defaultdict(set)
         parts = [TopicPartition(self.dead, number, OFFSET_BEGINNING) for number in range(DLQ_PARTITIONS)]
         with self._consumer(str(uuid.uuid4())) as consumer:
-            left = sum(consumer.get_watermark_offsets(part, timeout=10)[1] for part in parts)
+            left = sum(end_offsets(consumer, parts))
             consumer.assign(parts)
             while left:
                 for record in consumer.consume(1_000, 1.0):

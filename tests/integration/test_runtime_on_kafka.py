@@ -21,7 +21,7 @@ from gdsconsole.kafka.dead_letters.writer import DeadLetterWriter
 from gdsconsole.kafka.errors import TransientError
 from gdsconsole.kafka.status import ConsumerState
 from gdsconsole.kafka.step import Batch
-from tests.integration.offsets import committed_offsets
+from tests.integration.offsets import committed_offsets, end_offsets
 from tests.kafka.deleting import delete_before
 from tests.kafka.steps import Database, MemoryFailures, MemoryHalts, StoreStep, decode_text, known_as
 from tests.waiting import wait_until
@@ -98,10 +98,7 @@ def committed(client: ClientSettings, group: str, topic: str, partitions: int = 
 def ends(client: ClientSettings, topic: str, partitions: int = 3) -> list[int]:
     consumer = Consumer({"bootstrap.servers": client.bootstrap_servers, "group.id": "ends"})
     try:
-        return [
-            consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
-            for number in range(partitions)
-        ]
+        return end_offsets(consumer, [TopicPartition(topic, number) for number in range(partitions)])
     finally:
         consumer.close()
 

@@ -30,7 +30,7 @@ from confluent_kafka.admin import AdminClient
 from gdsconsole.devstack.kafka_cluster import KafkaCluster
 from gdsconsole.env import ROOT
 from gdsconsole.kafka.dead_letters.envelope import decode
-from tests.integration.offsets import committed_offsets
+from tests.integration.offsets import committed_offsets, end_offsets
 from tests.integration.processes import Part, Parts, console_parts
 from tests.postgresql import PostgresqlServer
 from tests.waiting import wait_until
@@ -116,7 +116,7 @@ class World:
             {"bootstrap.servers": self._kafka.bootstrap_servers, "group.id": str(uuid.uuid4())}
         )
         parts = [TopicPartition(self.dead, n, OFFSET_BEGINNING) for n in range(3)]
-        ends = sum(consumer.get_watermark_offsets(part, timeout=10)[1] for part in parts)
+        ends = sum(end_offsets(consumer, parts))
         consumer.assign(parts)
         found: list[Place] = []
         while len(found) < ends:
@@ -126,7 +126,7 @@ class World:
         return found
 
     def committed(self, group: str) -> int:
-        """How many records the group has behind it."""
+        """How many records the group has behind it; 0 too while its coordinator is being found."""
         consumer = Consumer({"bootstrap.servers": self._kafka.bootstrap_servers, "group.id": group})
         asked = [TopicPartition(self.metrics, n) for n in range(PARTITIONS)]
         try:
