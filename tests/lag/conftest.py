@@ -16,6 +16,8 @@ from lag.models import BrokerSample, GroupSample
 from tests.factories import make_broker_sample, make_group_sample
 from tests.lag.kafka_groups import Groups
 
+GroupNow = Callable[..., GroupSample]
+
 
 @pytest.fixture
 def groups(kafka: KafkaCluster, kafka_admin: AdminClient) -> Iterator[Groups]:
@@ -34,7 +36,7 @@ def viewer(client_of: Callable[[str], Client], settings: Any) -> Client:
 
 
 @pytest.fixture
-def group_now(db: None) -> Callable[..., GroupSample]:
+def group_now(db: None) -> GroupNow:
     """Stores a sample of a group; those of one test share a tick, `ago_s` before now."""
     tick = timezone.now()
 

@@ -9,13 +9,10 @@ from django.test import Client
 from django.urls import reverse
 
 from gdsconsole.access import ROLES
-from lag.models import GroupSample
 from lag.urls import urlpatterns
+from tests.lag.conftest import GroupNow
 
 pytestmark = pytest.mark.django_db
-
-GroupNow = Callable[..., GroupSample]
-
 
 PATHS = ("/lag/", "/lag/gds-alerting/", "/brokers/", "/brokers/partitions/")
 

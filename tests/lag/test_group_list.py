@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from lag.models import GroupSample
 from tests.factories import partition_sample
-from tests.lag.conftest import text_of
+from tests.lag.conftest import GroupNow, text_of
 from tests.lag.reading_pages import BEHIND, UNREAD, chart_in, groups_in, row_of
 from tests.text.odd_names import ODD, walked
 from topics import seed
 
 pytestmark = pytest.mark.django_db
-
-GroupNow = Callable[..., GroupSample]
 
 
 class TestGroupList:

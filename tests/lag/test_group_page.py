@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 from django.test import Client
 
 from gdsconsole.pipelines import services as pipelines
-from lag.models import GroupSample
 from tests.factories import partition_sample
-from tests.lag.conftest import text_of
+from tests.lag.conftest import GroupNow, text_of
 from tests.lag.reading_pages import BEHIND, UNREAD, chart_in, plain
 from topics import seed
 from topics.alerting.services import Measurement, record_measurements
 from topics.models import TopicDefinition
 
 pytestmark = pytest.mark.django_db
-
-GroupNow = Callable[..., GroupSample]
 
 
 class TestGroupPage:
