@@ -29,6 +29,7 @@ from gdsconsole.kafka.errors import (
     kafka_error,
 )
 from gdsconsole.kafka.producing.room import produce_with_room
+from gdsconsole.kafka.producing.transactions import until_done
 
 _ANY_PARTITION = -1
 
@@ -167,14 +168,10 @@ class ReplayWriter:
 
     def _until_done(self, call: Callable[[float], None], deadline: float) -> None:
         """Call a transaction method until it has an answer; a retriable error isn't one."""
-        while True:
-            try:
-                call(max(0.1, deadline - self._clock()))
-                return
-            except KafkaException as error:
-                cause = kafka_error(error)
-                if cause is None or not cause.retriable() or self._clock() >= deadline:
-                    raise self._translated(error) from error
+        try:
+            until_done(call, deadline, clock=self._clock)
+        except KafkaException as error:
+            raise self._translated(error) from error
 
     def _abort_quietly(self) -> None:
         """Let go of readers that wait for this transaction; the next writer aborts it otherwise."""

@@ -46,7 +46,7 @@ class TransactionOutcomeUnknown(TransientError):
 def init_transactions(producer: Producer, settings: ClientSettings, *, timeout_s: float = 30.0) -> None:
     """Once for a producer, before its first transaction; raises `KafkaUnavailable`."""
     try:
-        _until_done(producer.init_transactions, time.monotonic() + timeout_s)
+        until_done(producer.init_transactions, time.monotonic() + timeout_s)
     except KafkaException as error:
         raise unavailable(error, settings) from error
 
@@ -77,7 +77,7 @@ def transaction(producer: Producer, *, timeout_s: float = 30.0) -> Iterator[None
 def commit(producer: Producer, *, timeout_s: float) -> None:
     """Commit the open transaction; raises as `transaction` does, having aborted what had to be."""
     try:
-        _until_done(producer.commit_transaction, time.monotonic() + timeout_s)
+        until_done(producer.commit_transaction, time.monotonic() + timeout_s)
     except KafkaException as error:
         raise _not_committed(producer, error) from error
 
@@ -102,7 +102,7 @@ def send_offsets(producer: Producer, offsets: list[TopicPartition], member: Any,
             raise TransactionAborted(f"its offsets were not taken within {timeout:g} s") from None
 
     try:
-        _until_done(send, time.monotonic() + timeout_s)
+        until_done(send, time.monotonic() + timeout_s)
     except KafkaException as error:
         raise failed(producer, error) from error
 
@@ -130,7 +130,7 @@ def _is_fenced(error: KafkaError) -> bool:
 def abort(producer: Producer, *, timeout_s: float = _ABORT_TIMEOUT_S) -> None:
     """Abort the open transaction; if that fails, the brokers do it when the transaction times out."""
     with suppress(KafkaException):
-        _until_done(producer.abort_transaction, time.monotonic() + timeout_s)
+        until_done(producer.abort_transaction, time.monotonic() + timeout_s)
 
 
 def _in_thread(call: Callable[[], None]) -> Future[None]:
@@ -149,12 +149,17 @@ def _in_thread(call: Callable[[], None]) -> Future[None]:
     return future
 
 
-def _until_done(call: Callable[[float], None], deadline: float) -> None:
-    """Make a transactional call again while the client says that it may be."""
+def until_done(
+    call: Callable[[float], None], deadline: float, *, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Make a transactional call again while the client says that it may be, until `deadline` by the clock.
+
+    The call is given the seconds that are left, and at least 0.1. Raises its last `KafkaException`.
+    """
     while True:
         try:
-            return call(max(0.1, deadline - time.monotonic()))
+            return call(max(0.1, deadline - clock()))
         except KafkaException as error:
             cause = kafka_error(error)
-            if cause is None or not cause.retriable() or time.monotonic() >= deadline:
+            if cause is None or not cause.retriable() or clock() >= deadline:
                 raise
